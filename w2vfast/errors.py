@@ -1,0 +1,9 @@
+"""The errors that a user can mend: each message is one line that names the cause and the remedy."""
+
+
+class InputError(ValueError):
+    """Bad input or bad settings; the command line prints its message and exits with code 2."""
+
+
+class DivergenceError(ArithmeticError):
+    """Training stopped because the loss was no longer finite; the message names the settings to change."""
