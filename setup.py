@@ -1,0 +1,64 @@
+"""Builds the native parts: the scanner and the three builds of the CPU kernels. All else is in pyproject.toml.
+
+Every extension is optional: without a C++ compiler the installation still succeeds, and the first run says what is
+missing and what it costs (w2vfast/backends.py, w2vfast/corpus.py).
+"""
+
+import platform
+import sys
+from pathlib import Path
+
+from pybind11.setup_helpers import Pybind11Extension
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+NATIVE = "kernels/native"
+COMMON = ["-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-pthread"]
+
+# One source, several builds; kernels/native_step.py picks at import from what the processor has.
+X86_BUILDS = {
+    "base": ["-march=x86-64-v2"],
+    "avx2": ["-march=x86-64-v3"],
+    "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+ARM_BUILDS: dict[str, list[str]] = {"base": []}
+
+
+class BuildEachApart(build_ext):
+    """Gives every extension a folder of its own for objects: the kernel builds share one source file."""
+
+    def build_extension(self, ext):
+        """Build one extension, leaving `build_temp` as it was."""
+        shared, self.build_temp = self.build_temp, str(Path(self.build_temp) / ext.name)
+        try:
+            super().build_extension(ext)
+        finally:
+            self.build_temp = shared
+
+
+def extension(name: str, source: str, flags: list[str], macros: list[tuple[str, str]]) -> Pybind11Extension:
+    return Pybind11Extension(
+        name,
+        [source],
+        cxx_std=17,
+        define_macros=macros,
+        extra_compile_args=[*COMMON, *flags],
+        extra_link_args=["-pthread"],
+        depends=sorted(str(path) for path in Path(NATIVE).glob("*.hpp")),
+        optional=True,
+    )
+
+
+def extensions() -> list[Pybind11Extension]:
+    if sys.platform == "win32":  # Windows runs the torch backend and the Python scanner
+        return []
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    builds = X86_BUILDS if x86 else ARM_BUILDS
+    kernels = [
+        extension(f"w2vfast.kernels._native_{build}", f"{NATIVE}/module.cpp", flags, [("W2V_MODULE", f"_native_{build}")])
+        for build, flags in builds.items()
+    ]
+    return [extension("w2vfast._scanner", f"{NATIVE}/scanner.cpp", [], []), *kernels]
+
+
+setup(ext_modules=[e for e in extensions() if Path(e.sources[0]).exists()], cmdclass={"build_ext": BuildEachApart})
