@@ -1,1 +1,1 @@
-"""Training kernels: arrays and numbers only. Imported as `w2vfast.kernels`; see contract.py for what each backend does."""
+"""Training kernels: arrays and numbers only. Imported as `w2vfast.kernels`; contract.py says what a backend does."""

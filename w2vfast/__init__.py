@@ -2,8 +2,9 @@
 
 The command line is ``python -m w2vfast.train``; from Python:
 
-    from w2vfast import Config, train
-    result = train(Config(input=("corpus.txt",), output="vectors.bin"))
+    from w2vfast import Config
+    from w2vfast.trainer import train_files
+    vectors = train_files(["corpus.txt"], Config(vector_size=200)).vectors
 
 Importing this package loads none of torch, triton or gensim: they are imported where they are used.
 """

@@ -1,0 +1,146 @@
+"""Every option of a training run: its default, help, spelling and bounds, once. The command line is built from this."""
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from w2vfast.errors import InputError
+
+Mode = Literal["sg", "cbow"]
+BackendName = Literal["auto", "triton", "native", "torch"]
+DeviceName = Literal["cuda", "cpu", "mps"]
+
+
+def usable_processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    hidden_default: str | None = None,
+) -> Any:
+    """Declare one option. `aliases` are other tools' spellings; `above` is an exclusive lower bound."""
+    metadata = {"help": help, "aliases": aliases, "minimum": minimum, "above": above, "maximum": maximum}
+    metadata["default_text"] = hidden_default if hidden_default is not None else str(default)
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of one training run, validated when made. Raises InputError naming the option and the remedy.
+
+    Names and meanings are gensim's where gensim has the option; the aliases are word2vec.c's and fastText's spellings.
+    """
+
+    mode: Mode = option("sg", "sg (skip-gram) or cbow")
+    vector_size: int = option(100, "dimensions of a vector", aliases=("-size", "-dim"), minimum=1, maximum=65536)
+    window: int = option(
+        5, "largest distance of a target from its centre", aliases=("-window", "-ws"), minimum=1, maximum=1000
+    )
+    negative: int = option(5, "negatives per pair", aliases=("-negative", "-neg"), minimum=1, maximum=1000)
+    sample: float = option(
+        1e-3,
+        "threshold of subsampling, relative to the corpus; 0 keeps every token, 1 and above is a count (as in gensim)",
+        aliases=("-sample", "-t"),
+        minimum=0,
+    )
+    min_count: int = option(
+        5, "drop words that occur less often", aliases=("-min-count", "-minCount", "--min_count"), minimum=1
+    )
+    max_vocab_size: int | None = option(
+        None, "bound on the types held while scanning: the rarest are dropped past it", minimum=2, hidden_default="none"
+    )
+    max_final_vocab: int | None = option(
+        None, "raise min-count until at most this many words are left", minimum=2, hidden_default="none"
+    )
+    epochs: int = option(5, "passes over the corpus", aliases=("-iter", "-epoch"), minimum=1, maximum=1_000_000)
+    alpha: float = option(0.025, "learning rate at the start", aliases=("-alpha", "-lr"), above=0, maximum=1)
+    min_alpha: float = option(1e-4, "learning rate at the end", minimum=0, maximum=1)
+    ns_exponent: float = option(0.75, "negatives are drawn from count ** this", minimum=-10, maximum=10)
+    cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
+    shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
+    seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
+    workers: int = option(
+        usable_processors,
+        "threads",
+        aliases=("-threads", "-thread"),
+        minimum=1,
+        maximum=4096,
+        hidden_default="all processors",
+    )
+    backend: BackendName = option("auto", "triton, native or torch; auto takes the fastest that can run here")
+    device: DeviceName | None = option(
+        None, "device of the torch backend: cuda, cpu or mps", hidden_default="cuda where present, else cpu"
+    )
+    tile: int | None = option(None, "T, centres that share negatives", minimum=1, maximum=512, hidden_default="chosen")
+    shared_negatives: int | None = option(
+        None, "N, negatives shared by a tile", minimum=1, maximum=1024, hidden_default="chosen"
+    )
+    tokens_in_flight: int | None = option(
+        None, "tokens computed from one snapshot of the tables", minimum=1, maximum=2**20, hidden_default="chosen"
+    )
+    cap: float = option(2.0, "row cap C0: bound on a row's summed learning rate in one step", above=0, maximum=1e9)
+    cache_dir: str | None = option(
+        None, "folder for the encoded corpus where it is too large for memory", hidden_default="beside the output"
+    )
+    cache_above: int = option(
+        1 << 30, "bytes of encoded corpus held in memory; larger ones go to --cache-dir (removed afterwards)", minimum=0
+    )
+    save_vocab: str | None = option(
+        None, "write the vocabulary here, 'word count' a line", aliases=("-save-vocab",), hidden_default="none"
+    )
+    read_vocab: str | None = option(
+        None, "take the vocabulary from this file instead of counting", aliases=("-read-vocab",), hidden_default="none"
+    )
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            _check_value(field, hints[field.name], getattr(self, field.name))
+        if self.min_alpha > self.alpha:
+            raise InputError(
+                f"min_alpha ({self.min_alpha}) is above alpha ({self.alpha}): give a min_alpha up to alpha"
+            )
+        if self.read_vocab is not None and self.max_vocab_size is not None:
+            raise InputError("max_vocab_size bounds a scan that counts: it does not go with read_vocab")
+
+
+def flag(name: str) -> str:
+    """Return the command-line spelling of an option's name."""
+    return "--" + name.replace("_", "-")
+
+
+def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
+    name, bounds = field.name, field.metadata
+    kinds = get_args(hint) if type(None) in get_args(hint) else (hint,)
+    if value is None and type(None) in kinds:
+        return
+    kind = next(k for k in kinds if k is not type(None))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
+        return
+    accepted = {int: int, float: (int, float), bool: bool, str: str}[kind]
+    if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+        raise InputError(f"{name} must be of type {kind.__name__}, not {value!r}")
+    if kind not in (int, float):
+        return
+    if not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number, not {value}")
+    low, above, high = bounds["minimum"], bounds["above"], bounds["maximum"]
+    below = (low is not None and value < low) or (above is not None and value <= above)
+    if below or (high is not None and value > high):
+        at_least = f"above {above}" if above is not None else f"at least {low}"
+        at_most = f" and at most {high:,}" if high is not None else ""
+        raise InputError(f"{name} must be {at_least}{at_most}, not {value}")
