@@ -1,0 +1,38 @@
+"""Writes files whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from w2vfast.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new empty file in the folder of `path` that becomes `path` on success and is removed on failure.
+
+    The file has the permissions that the umask gives and ends in the whole name of `path`, so that a writer that looks
+    at the suffix does what it would do for `path`. A link is followed; a device or a pipe is written in place, since
+    it must not be replaced. Raises InputError if the folder is missing or cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; give a file name")
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    temporary = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
+    try:
+        # os.open rather than tempfile: a file of tempfile's can be read by its owner only
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
