@@ -43,9 +43,9 @@ or the number of tokens with n_t > 0 (CBOW).
 
 The row cap. Each row's summed step is scaled by min(1, cap / x), where x is the sum of lr * weight over all that
 touches the row among what is computed from one snapshot (`row_cap` "tile": one tile; "batch": all tiles of a batch),
-duplicates together: for a W_in row the n_t (1 + K) of its centres [CBOW: 1 + K for each window it is a target in]; for a
-W_out row 1 a pair as target plus its weights as negative [CBOW: 1 as centre, its weights as negative]. With `in_weight`
-and `out_weight` (expected weight in flight, float32 [V]) x is at least lr * that weight; lr is then the tile's.
+duplicates together: for a W_in row the n_t (1 + K) of its centres [CBOW: 1 + K for each window it is a target in]; for
+a W_out row 1 a pair as target plus its weights as negative [CBOW: 1 as centre, its weights as negative]. With
+`in_weight` and `out_weight` (expected weight in flight, float32 [V]) x is at least lr * that weight, lr the tile's.
 """
 
 from dataclasses import dataclass
@@ -55,6 +55,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_TOKENS = 4096
+GROUP_TOKENS = 1 << 20  # positions planned at a time where the plan is made for many chunks at once
 SENTENCE_END = np.int32(-(2**31))  # sign bit of a token id
 ID_MASK = np.int32(2**31 - 1)
 
@@ -125,6 +126,11 @@ class Job:
     def tiles_in_flight(self) -> int:
         """Tiles computed from one snapshot of the tables."""
         return max(1, self.tokens_in_flight // self.tile)
+
+    @property
+    def chunks_in_group(self) -> int:
+        """Chunks that batches of tiles are taken from: one a tile in flight, but a million positions at most."""
+        return max(1, min(self.tiles_in_flight, GROUP_TOKENS // self.chunk_size))
 
     def learning_rate(self, epoch: int, rank: int, offset: int) -> float:
         """Return the learning rate of the tile that begins `offset` positions into the `rank`-th chunk of `epoch`."""

@@ -1,7 +1,7 @@
 """The definition of correct: plan, tile step, row cap and loss in plain loops, in float64. Slow; for tests only.
 
 Shares nothing with the backends but contract.py's shapes and random numbers. `train` visits tiles as the torch
-backend does: chunks in groups of `tiles_in_flight`, within a group by (tile ordinal, place of the chunk), in batches of
+backend does: chunks in groups of `chunks_in_group`, within a group by (tile ordinal, place of the chunk), in batches of
 `tiles_in_flight`; with one tile in flight this is chunk by chunk, tile by tile, the order of the native backend.
 """
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from w2vfast.kernels import contract
 from w2vfast.kernels.contract import ChunkPlan, Job, StepResult
 
@@ -180,8 +181,8 @@ def train(
     """Train on chunks in place; tables of float64 give the exact result, of float32 one with float32's rounding."""
     result = StepResult(0.0, 0, 0)
     in_flight = job.tiles_in_flight
-    for start in range(0, len(chunks), in_flight):
-        group = chunks[start : start + in_flight].tolist()
+    for start in range(0, len(chunks), job.chunks_in_group):
+        group = chunks[start : start + job.chunks_in_group].tolist()
         tiles = [
             (ordinal, place, tile)
             for place, chunk in enumerate(group)
