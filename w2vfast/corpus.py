@@ -1,0 +1,319 @@
+"""Turns text, or lists of words, into a vocabulary and one stream of word ids: the only pass over the input.
+
+Words are split at ASCII white space (space, \\t, \\v, \\f, \\r), sentences end at \\n and at the end of a file; both
+have any length. A type is a sequence of bytes; what is not UTF-8 is decoded with replacement characters, and types
+that are then equal are one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol, Self
+from warnings import warn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2vfast.errors import InputError
+from w2vfast.inputs import TextInput, expand_inputs, open_text, read_ahead, total_size, whole_words
+from w2vfast.interner import Piece, PythonInterner
+from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
+from w2vfast.vocab import Vocab, encode_words, select_types
+
+__all__ = ["EncodedCorpus", "Ledger", "encode_sentences", "expand_inputs", "native_unavailable_reason", "scan"]
+
+Progress = Callable[[int, int | None], None]
+
+_BLOCK_BYTES = 1 << 20
+_NATIVE_BLOCK_BYTES = 1 << 23  # of a stream; shared out among the workers
+_NATIVE_STEP_BYTES = 1 << 26  # of a plain file; between two steps Ctrl-C is seen and progress reported
+_SENTENCE_BATCH = 1 << 16  # words
+_IDS_PER_TYPE = 8  # with max_vocab_size, ids are renumbered when 8 times as many have been given out
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What became of every word read: `read` = `in_vocabulary` + `out_of_vocabulary`.
+
+    `undecodable` of the words read were not valid UTF-8; replacement characters stand in their place.
+    """
+
+    read: int
+    in_vocabulary: int
+    out_of_vocabulary: int
+    undecodable: int
+
+    def __post_init__(self) -> None:
+        if self.read != self.in_vocabulary + self.out_of_vocabulary or not 0 <= self.undecodable <= self.read:
+            raise AssertionError(f"words were lost or counted twice: {self}")
+
+
+@dataclass
+class EncodedCorpus:
+    """The in-vocabulary words of a corpus as ids.
+
+    `tokens` is int32 [n], in memory or memory-mapped; the sign bit (id | -2**31) marks the last one of a sentence.
+    `sentences` counts those that hold at least one in-vocabulary word. `close`, or leaving a `with` block, gives memory
+    and disk space back; the cache file has no name, so nothing stays behind in any case.
+    """
+
+    tokens: Ids
+    vocab: Vocab
+    ledger: Ledger
+    sentences: int
+    _file: IO[bytes] | None = field(default=None, repr=False)
+
+    def close(self) -> None:
+        """Let go of the ids and of the cache file."""
+        self.tokens = np.empty(0, dtype=np.int32)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Interner(Protocol):
+    """What `_finish` and `_Stream` need of PythonInterner, or of the native Scanner behind `_Native`."""
+
+    read: int
+    next_id: int
+
+    def renumber(self) -> Ids: ...
+    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Ids], int]: ...
+    def words(self, types: NDArray[np.int64]) -> list[Any]: ...
+    def find(self, word: Any) -> int: ...
+
+
+@dataclass(frozen=True)
+class _Options:
+    min_count: int
+    max_vocab_size: int | None
+    max_final_vocab: int | None
+    vocab: Vocab | None
+
+    def __post_init__(self) -> None:
+        if self.min_count < 0:
+            raise InputError(f"min_count must be at least 0, not {self.min_count}")
+        for name, least in (("max_vocab_size", 2), ("max_final_vocab", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, not {value}")
+
+
+def native_unavailable_reason() -> str | None:
+    """Return None if the native scanner can run, else why it cannot."""
+    try:
+        import_module("w2vfast._scanner")
+    except ImportError as error:
+        return f"the native scanner (w2vfast._scanner) is not built: {error}"
+    return None
+
+
+def scan(
+    inputs: Sequence[str | PathLike[str]],
+    *,
+    min_count: int = 5,
+    max_vocab_size: int | None = None,
+    max_final_vocab: int | None = None,
+    vocab: Vocab | None = None,
+    cache_dir: Path | None = None,
+    memory_limit: int = 1 << 30,
+    workers: int = 1,
+    scanner: Literal["auto", "native", "python"] = "auto",
+    progress: Progress | None = None,
+    _block_bytes: int | None = None,
+) -> EncodedCorpus:
+    """Read text files (plain, .gz, .bz2, .xz), folders of them, or '-' (standard input), in the order given.
+
+    Words are kept that occur `min_count` times, or more often where that leaves more than `max_final_vocab` types. With
+    `vocab` the vocabulary is given and keeps its counts, by which the same rules prune it. `max_vocab_size` bounds the
+    types held while reading: the rarest are dropped, as interner.py says. Ids of more than `memory_limit` bytes lie in
+    a file in `cache_dir` (default: the system's temporary folder). `progress` is called with bytes done and in all
+    (None where unknown: pipes). The native scanner shares the work among `workers` threads; the result is the same for
+    any number of them, and the same as the Python scanner's.
+
+    Raises InputError for input that cannot be read or is no text, when fewer than two words are left, when the cache
+    cannot be written, and when `scanner` is 'native' and was not built.
+    """
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, not {workers}")
+    options = _Options(min_count, max_vocab_size, max_final_vocab, vocab)
+    files = expand_inputs(inputs)
+    total = total_size(files)
+    pinned = encode_words(vocab.words) if vocab is not None else []
+    native = _load_native(scanner)
+    interner: Any = (
+        PythonInterner(pinned, max_vocab_size) if native is None else native.Scanner(pinned, max_vocab_size, workers)
+    )
+    store = TokenStore(memory_limit, cache_dir)
+    stream = _Stream(interner, store, options, native.renumber if native is not None else renumber_with_numpy)
+    done = 0
+    for file in files:
+        with open_text(file) as text:
+            position = 0
+            for pieces, position in _pieces(text, interner, native is not None, _block_bytes):
+                stream.add(pieces)
+                if progress is not None:
+                    progress(done + position, total)
+            done += text.size if text.size is not None else position
+        store.end_sentence()
+    return stream.finish()
+
+
+def encode_sentences(
+    sentences: Iterable[Iterable[str]],
+    *,
+    min_count: int = 5,
+    max_vocab_size: int | None = None,
+    max_final_vocab: int | None = None,
+    vocab: Vocab | None = None,
+    cache_dir: Path | None = None,
+    memory_limit: int = 1 << 30,
+) -> EncodedCorpus:
+    """Encode lists of words, gensim's `sentences`; they are iterated over once. The options are those of `scan`.
+
+    Raises InputError if a sentence is a str (its letters would be taken for words) or holds what is no str.
+    """
+    options = _Options(min_count, max_vocab_size, max_final_vocab, vocab)
+    interner: PythonInterner[str] = PythonInterner(vocab.words if vocab is not None else [], max_vocab_size)
+    stream = _Stream(interner, TokenStore(memory_limit, cache_dir), options, renumber_with_numpy)
+    for batch in _batches(sentences):
+        stream.add([interner.add_sentences(batch, ended=True)])
+    return stream.finish()
+
+
+def _load_native(scanner: str) -> Any:
+    if scanner == "python":
+        return None
+    if scanner not in ("auto", "native"):
+        raise InputError(f"scanner must be 'auto', 'native' or 'python', not {scanner!r}")
+    reason = native_unavailable_reason()
+    if reason is None:
+        return import_module("w2vfast._scanner")
+    if scanner == "native":
+        raise InputError(f"{reason}; install a C++ compiler and reinstall w2vfast, or use scanner='python'")
+    warn(
+        f"{reason}. Text is read by the Python scanner, several times slower and on one processor; to build the native "
+        "one, install a C++ compiler and reinstall w2vfast",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return None
+
+
+def _pieces(text: TextInput, interner: Any, native: bool, block_bytes: int | None) -> Iterator[tuple[list[Piece], int]]:
+    """Yield the pieces of one input as the interner makes them, each time with the position on disk."""
+    if native and text.plain_fd is not None and text.size is not None:
+        step = block_bytes or _NATIVE_STEP_BYTES
+        for begin in range(text.start, text.size, step):
+            end = min(begin + step, text.size)
+            yield interner.add_file(text.plain_fd, text.name, text.start, begin, end, text.size), end
+        return
+    blocks = whole_words(text, block_bytes or (_NATIVE_BLOCK_BYTES if native else _BLOCK_BYTES))
+    if text.plain_fd is None:
+        blocks = read_ahead(blocks)
+    for block, position in blocks:
+        yield interner.add_block(block), position
+
+
+def _batches(sentences: Iterable[Iterable[str]]) -> Iterator[list[Sequence[str]]]:
+    if isinstance(sentences, str | bytes):
+        raise InputError("sentences must be lists of words, not a str; to read a file, use corpus_file or scan()")
+    batch: list[Sequence[str]] = []
+    words = 0
+    for number, sentence in enumerate(sentences):
+        if isinstance(sentence, str | bytes):
+            raise InputError(
+                f"sentence {number} is a {type(sentence).__name__}, {sentence!r:.60}, where a list of words is "
+                "expected (its letters would be taken for words); split it into words first"
+            )
+        try:
+            listed = sentence if isinstance(sentence, list | tuple) else list(sentence)
+        except TypeError as error:
+            raise InputError(f"sentence {number} is {sentence!r:.60}, where a list of words is expected") from error
+        batch.append(listed)
+        words += len(listed)
+        if words >= _SENTENCE_BATCH or len(batch) >= _SENTENCE_BATCH:
+            yield batch
+            batch, words = [], 0
+    yield batch
+
+
+class _Stream:
+    """Where the interner's pieces go, and how they become an EncodedCorpus in the end."""
+
+    def __init__(self, interner: _Interner, store: TokenStore, options: _Options, renumber: Renumber) -> None:
+        self._interner = interner
+        self._store = store
+        self._options = options
+        self._renumber = renumber
+        pinned = len(options.vocab) if options.vocab is not None else 0
+        # Bounds what grows with the types ever seen: tables over ids.
+        self._renumber_at = (
+            None if options.max_vocab_size is None else pinned + _IDS_PER_TYPE * max(options.max_vocab_size, 1 << 16)
+        )
+
+    def add(self, pieces: list[Piece]) -> None:
+        for ids, ends_before, table in pieces:
+            self._store.append(ids, ends_before, table)
+        if self._renumber_at is not None and self._interner.next_id > self._renumber_at:
+            self._store.renumber([self._interner.renumber()], self._renumber)
+
+    def finish(self) -> EncodedCorpus:
+        given = self._options.vocab
+        counts, undecodable, tables, lost = self._interner.finish()
+        lost += int(counts[undecodable].sum())
+        twins = self._merge_undecodable(counts, undecodable)
+        select = partial(select_types, min_count=self._options.min_count, max_final_vocab=self._options.max_final_vocab)
+        if given is None:
+            kept = select(counts)
+            vocab = Vocab([_text(word) for word in self._interner.words(kept)], counts[kept])
+        else:
+            kept = select(given.counts, fixed_order=True)
+            vocab = Vocab([given.words[i] for i in kept.tolist()], given.counts[kept])
+        found = int(counts[kept].sum())
+        if not found:
+            raise InputError(
+                f"none of the {self._interner.read:,} words of the text is in the given vocabulary of {len(vocab):,}: "
+                "do they belong together?"
+            )
+        # One entry more than types, for the -1 of ids that died.
+        final = np.full(len(counts) + 1, -1, dtype=np.int32)
+        final[kept] = np.arange(len(kept), dtype=np.int32)
+        if twins:
+            copies, firsts = np.array(twins).T
+            final[copies] = final[firsts]
+        read = self._interner.read
+        del self._interner
+        tokens, file = self._store.finish([final[table] for table in tables], self._renumber, found)
+        sentences = sum(int(np.count_nonzero(tokens[i : i + (1 << 20)] < 0)) for i in range(0, len(tokens), 1 << 20))
+        return EncodedCorpus(tokens, vocab, Ledger(read, found, read - found, lost), sentences, file)
+
+    def _merge_undecodable(self, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Add the counts of types that decode to the same word to the first of them; return pairs (copy, first)."""
+        groups: dict[bytes, list[int]] = {}
+        for kind, word in zip(undecodable.tolist(), self._interner.words(undecodable), strict=True):
+            groups.setdefault(word.decode(errors="replace").encode(), []).append(kind)
+        twins = []
+        for word, kinds in groups.items():
+            if (valid := self._interner.find(word)) >= 0:
+                kinds.append(valid)
+            first = min(kinds)
+            for kind in kinds:
+                if kind != first:
+                    counts[first] += counts[kind]
+                    counts[kind] = 0
+                    twins.append((kind, first))
+        return twins
+
+
+def _text(word: str | bytes) -> str:
+    return word if isinstance(word, str) else word.decode(errors="replace")

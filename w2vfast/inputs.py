@@ -1,0 +1,312 @@
+"""Finds and opens text inputs: files (plain or compressed), folders, standard input; names what is wrong with them."""
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Any, Literal, Protocol
+
+from w2vfast.errors import InputError
+
+STDIN: Literal["-"] = "-"
+MAX_WORD_BYTES = 1 << 30  # a longer 'word' means that the input is not text, and must not fill the memory
+
+_HEAD_BYTES = 1 << 16
+_MAX_NUL_SHARE = 0.01
+_UTF8_BOM = b"\xef\xbb\xbf"
+_GZIP, _BZIP2, _XZ = b"\x1f\x8b\x08", b"1AY&SY", b"\xfd7zXZ\x00"
+_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "xz"}
+_FOREIGN = {
+    b"(\xb5/\xfd": "zstd-compressed: use 'zstd -dc FILE | ... -'",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"\xff\xfe": "UTF-16: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)",
+    b"\xfe\xff": "UTF-16: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)",
+}
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+@dataclass
+class TextInput:
+    """An open input: `read` gives its text, after decompression, with the byte-order mark gone.
+
+    `plain_fd` is the descriptor of a plain regular file, for those who want to read it in pieces of their own choice:
+    its text is the bytes from `start` to `size`. `size` is the file's size on disk, None for what is no regular file.
+    """
+
+    name: str
+    size: int | None
+    start: int
+    plain_fd: int | None
+    _text: _Readable
+    _raw: io.FileIO | None
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes of text, fewer only at the end; InputError if they cannot be read."""
+        with _explained(self.name):
+            return _read_fully(self._text, size)
+
+    def position(self) -> int:
+        """Return how many bytes of the file on disk have been read so far."""
+        return self._raw.tell() if self._raw is not None and self.size is not None else 0
+
+
+class _Rejoined:
+    """A reader that first gives back bytes which were read to look at them."""
+
+    def __init__(self, head: bytes, rest: _Readable) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken
+        return self._rest.read(size) or b""
+
+
+def expand_inputs(inputs: Sequence[str | os.PathLike[str]]) -> list[Path | Literal["-"]]:
+    """Return the files that `inputs` name: a folder stands for its non-empty regular files, sorted.
+
+    Hidden files are left out; '-' is standard input. Raises InputError for what is missing, for a folder without files
+    and for '-' given twice.
+    """
+    if isinstance(inputs, str | os.PathLike):
+        inputs = [inputs]
+    found: list[Path | Literal["-"]] = []
+    for item in inputs:
+        if str(item) == STDIN:
+            if STDIN in found:
+                raise InputError("'-' is given twice, but standard input can be read only once")
+            found.append(STDIN)
+            continue
+        path = Path(item)
+        try:
+            if not path.is_dir():
+                path.stat()
+                found.append(path)
+                continue
+            names = sorted(entry.name for entry in os.scandir(path) if _is_text_candidate(entry))
+        except OSError as error:
+            raise InputError(f"cannot read {item}: {error.strerror}") from error
+        if not names:
+            raise InputError(f"the folder {item} holds no text: give one with non-empty files directly inside it")
+        found.extend(path / name for name in names)
+    if not found:
+        raise InputError("no input given: name a text file, a folder of text files, or '-' for standard input")
+    return found
+
+
+def _is_text_candidate(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.is_file() and entry.stat().st_size > 0
+
+
+def total_size(files: Sequence[Path | Literal["-"]]) -> int | None:
+    """Return the sum of the sizes on disk, or None if one of the inputs has no size."""
+    total = 0
+    for file in files:
+        if isinstance(file, str):
+            return None
+        with _explained(str(file)):
+            status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        total += status.st_size
+    return total
+
+
+@contextmanager
+def open_text(path: Path | Literal["-"]) -> Iterator[TextInput]:
+    """Open one input; its kind is told by its first bytes.
+
+    Raises InputError if it is missing, unreadable, empty, binary (NUL in more than 1 % of the first 64 KiB), or of
+    another kind than its suffix says.
+    """
+    name = "standard input" if isinstance(path, str) else str(path)
+    with ExitStack() as stack:
+        with _explained(name):
+            raw: _Readable
+            file: io.FileIO | None = None
+            size = None
+            if isinstance(path, str):
+                raw = _stdin()
+            else:
+                raw = file = stack.enter_context(open(path, "rb", buffering=0))
+                status = os.fstat(file.fileno())
+                size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            head = _read_fully(raw, _HEAD_BYTES)
+            packing = _packing(head)
+            expected = _SUFFIXES.get(path.suffix.lower()) if isinstance(path, Path) else None
+            if head and expected is not None and packing != expected:
+                raise InputError(f"{name} is named like a {expected} file but is not one: it is damaged or misnamed")
+            text: _Readable = _Rejoined(head, raw)
+            if packing is not None:
+                text = _decompressed(packing, text)
+                head = _read_fully(text, _HEAD_BYTES)
+            _refuse_what_is_no_text(name, head)
+        start = len(_UTF8_BOM) if head.startswith(_UTF8_BOM) else 0
+        yield TextInput(
+            name=name,
+            size=size,
+            start=start,
+            plain_fd=file.fileno() if file is not None and size is not None and packing is None else None,
+            _text=_Rejoined(head[start:], text if packing is not None else raw),
+            _raw=file,
+        )
+
+
+def _stdin() -> _Readable:
+    if sys.stdin is None:
+        raise InputError("there is no standard input: give a file")
+    try:
+        # A raw reader of its own: a thread blocked in the buffered one holds its lock when the interpreter shuts down.
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    except io.UnsupportedOperation:
+        return sys.stdin.buffer
+
+
+def _read_fully(file: _Readable, size: int) -> bytes:
+    """Read on where a pipe gives less than was asked for."""
+    pieces: list[bytes] = []
+    missing = size
+    while missing and (piece := file.read(missing)):
+        pieces.append(piece)
+        missing -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _packing(head: bytes) -> str | None:
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(b"BZh") and head[4:10] == _BZIP2:
+        return "bzip2"
+    return "xz" if head.startswith(_XZ) else None
+
+
+def _decompressed(packing: str, file: Any) -> _Readable:
+    # Imported here since a Python can be built without them. They ask `file` for read() only.
+    if packing == "gzip":
+        import gzip
+
+        return gzip.GzipFile(fileobj=file)
+    if packing == "bzip2":
+        import bz2
+
+        return bz2.BZ2File(file)
+    import lzma
+
+    return lzma.LZMAFile(file)
+
+
+def _refuse_what_is_no_text(name: str, head: bytes) -> None:
+    if not head:
+        raise InputError(f"{name} is empty: give a file with text")
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise InputError(f"{name} is {what}")
+    nuls = head.count(0)
+    if nuls > _MAX_NUL_SHARE * len(head):
+        raise InputError(
+            f"{name} is binary: {nuls:,} of its first {len(head):,} bytes are NUL; give plain text in UTF-8"
+        )
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong while reading `name` into an InputError of one line."""
+    import zlib
+
+    try:
+        yield
+    except InputError:
+        raise
+    except EOFError as error:
+        raise InputError(
+            f"{name} is cut short: its compressed data ends too early; copy or download it again"
+        ) from error
+    except ImportError as error:
+        raise InputError(
+            f"cannot read {name}: this Python cannot decompress it ({error}); decompress it first"
+        ) from error
+    except OSError as error:
+        if error.errno is None:  # how gzip and bz2 report broken data
+            raise InputError(f"{name} is damaged: {error}; copy or download it again") from error
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
+    except zlib.error as error:
+        raise InputError(f"{name} is damaged: {error}; copy or download it again") from error
+    except Exception as error:
+        if type(error).__name__ != "LZMAError":  # lzma may not exist in this Python
+            raise
+        raise InputError(f"{name} is damaged: {error}; copy or download it again") from error
+
+
+def whole_words(text: TextInput, block_size: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the text in blocks that are cut at white space, each with the position on disk that it reaches.
+
+    A block may be longer than `block_size` where a word is. Raises InputError for a word of more than 1 GiB.
+    """
+    unfinished: list[bytes] = []
+    length = 0
+    while block := text.read(block_size):
+        last = b"" if block[-1:].isspace() else block.rsplit(None, 1)[-1]
+        if len(last) < len(block):
+            yield b"".join([*unfinished, block[: len(block) - len(last)]]), text.position()
+            unfinished, length = [], 0
+        if last:
+            unfinished.append(last)
+            length += len(last)
+            if length > MAX_WORD_BYTES:
+                raise InputError(
+                    f"{text.name} has a word of more than 1 GiB: is it text? Put white space between words"
+                )
+    yield b"".join(unfinished), text.position()
+
+
+def read_ahead(blocks: Iterator[tuple[bytes, int]], ahead: int = 2) -> Iterator[tuple[bytes, int]]:
+    """Yield from `blocks`, which a thread runs up to `ahead` blocks in front: decompression goes on beside scanning."""
+    queue: Queue[tuple[bytes, int] | BaseException | None] = Queue(ahead)
+    stopped = Event()
+
+    def put(item: tuple[bytes, int] | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                queue.put(item, timeout=0.1)
+                return
+            except Full:
+                pass
+
+    def run() -> None:
+        try:
+            for block in blocks:
+                put(block)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = Thread(target=run, name="w2vfast-reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                item = queue.get(timeout=0.1)  # a wait without limit would not see Ctrl-C on every system
+            except Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        # Not for ever: the thread may be blocked in a read from a terminal or a pipe.
+        thread.join(timeout=1)
