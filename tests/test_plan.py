@@ -1,0 +1,157 @@
+"""The plan: Philox against published answers, chunk order, subsampling, noise, initial vectors, static weights."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.conftest import make_job, zipf_ids
+from w2vfast import plan
+from w2vfast.kernels import contract, reference
+
+# Random123's known answers for Philox4x32-10: counter, key, result.
+KNOWN_ANSWERS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((2**32 - 1,) * 4, (2**32 - 1,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
+def test_philox_known_answers(counter, key, answer):
+    c0, c1, c2, c3 = counter
+    seed = key[0] | key[1] << 32
+    assert tuple(contract.philox4x32(seed, np.array(c0), np.array(c1), c2, np.array(c3)).tolist()) == answer
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
+def test_torch_philox_known_answers(counter, key, answer):
+    import torch
+
+    from w2vfast.kernels import torch_plan
+
+    c0, c1, c2, c3 = counter
+    words = torch_plan.philox(key[0] | key[1] << 32, torch.tensor([c0]), torch.tensor([c1]), c2, torch.tensor([c3]))
+    assert tuple(words[:, 0].tolist()) == answer
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size"), [(1, 256), (60_000, 256), (200_000, 512), (1_000_000, 2048), (2**20, 4096), (10**9, 4096)]
+)
+def test_chunk_size_depends_on_the_corpus_alone(tokens, size):
+    assert plan.chunk_size(tokens) == size
+
+
+def test_chunk_order_is_a_permutation_fixed_by_seed_and_epoch():
+    orders = {(seed, epoch): plan.chunk_order(1000, seed, epoch) for seed in (1, 2) for epoch in (0, 1)}
+    for order in orders.values():
+        assert sorted(order.tolist()) == list(range(1000))
+    assert len({tuple(order.tolist()) for order in orders.values()}) == 4
+    assert (plan.chunk_order(1000, 1, 0) == orders[1, 0]).all()
+    # Neighbours in the order come from far-apart text.
+    assert np.abs(np.diff(orders[1, 0])).mean() > 250
+
+
+@pytest.mark.parametrize("sample", [1e-3, 1e-5, 0, 3, 0.9999])
+def test_keep_thresholds_are_gensims(sample):
+    from gensim.models import Word2Vec
+
+    counts = {"the": 5000, "a": 900, "cat": 40, "sat": 7, "mat": 5}
+    model = Word2Vec(sample=sample, min_count=1)
+    model.build_vocab_from_freq(counts)
+    ours = plan.keep_thresholds(np.array([counts[word] for word in model.wv.index_to_key]), sample)
+    theirs = [model.wv.get_vecattr(word, "sample_int") for word in model.wv.index_to_key]
+    assert np.abs(ours.astype(np.int64) - np.array(theirs, np.int64)).max() <= 1
+
+
+def test_alias_table_holds_the_distribution():
+    probability = plan.noise_distribution(np.array([100000, 30, 20, 5, 5, 1, 1]), 0.75)
+    accept, alias = plan.alias_table(probability)
+    V = len(probability)
+    share = accept / 2**32
+    held = np.zeros(V)
+    for column in range(V):
+        held[column] += (share[column] if alias[column] != column else 1.0) / V
+        if alias[column] != column:
+            held[alias[column]] += (1 - share[column]) / V
+    np.testing.assert_allclose(held, probability, atol=1e-8)
+
+
+def test_negatives_follow_the_noise_distribution():
+    job = make_job(words=20, length=6000, tile=8, shared_negatives=32)
+    drawn = np.concatenate([reference.plan(job, chunk, 0).negatives.ravel() for chunk in range(job.chunks)])
+    counts = np.bincount(job.tokens & contract.ID_MASK, minlength=20) + 1
+    expected = plan.noise_distribution(counts, 0.75) * len(drawn)
+    assert stats.chisquare(np.bincount(drawn, minlength=20), expected).pvalue > 1e-4
+
+
+def test_radius_is_uniform_and_subsampling_keeps_the_right_share():
+    job = make_job(words=20, length=6000)
+    plans = [reference.plan(job, chunk, 0) for chunk in range(job.chunks)]
+    radius = np.concatenate([p.radius for p in plans])
+    assert stats.chisquare(np.bincount(radius, minlength=6)[1:]).pvalue > 1e-4
+    kept = np.concatenate([p.positions for p in plans])
+    probability = job.keep_threshold[job.tokens & contract.ID_MASK] / 2**32
+    spread = np.sqrt((probability * (1 - probability)).sum())
+    assert abs(len(kept) - probability.sum()) < 4 * spread
+    assert (np.diff(kept) > 0).all()
+
+
+def test_epochs_and_seeds_draw_anew():
+    job = make_job()
+    first = reference.plan(job, 3, 0)
+    assert not np.array_equal(first.positions, reference.plan(job, 3, 1).positions)
+    assert not np.array_equal(first.negatives, reference.plan(make_job(seed=5), 3, 0).negatives)
+
+
+def test_initial_vectors_are_uniform_in_gensims_range_and_seeded():
+    vectors = plan.initial_vectors(3000, 10, seed=9)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (3000, 10)
+    assert stats.kstest(vectors.ravel() * 10, stats.uniform(-1, 2).cdf).pvalue > 1e-4
+    assert (vectors == plan.initial_vectors(3000, 10, seed=9)).all()
+    assert (vectors != plan.initial_vectors(3000, 10, seed=10)).any()
+    # A prefix of the words does not depend on how many follow.
+    assert (plan.initial_vectors(7, 10, seed=9) == vectors[:7]).all()
+
+
+@pytest.mark.parametrize("mode", ["sg", "cbow"])
+def test_static_weights_are_the_mean_weight_in_flight(mode):
+    ids = zipf_ids(30, 20_000) & contract.ID_MASK
+    ids[199::200] |= contract.SENTENCE_END
+    counts = np.bincount(ids & contract.ID_MASK, minlength=30)
+    noise = plan.alias_table(plan.noise_distribution(counts, 0.75))
+    job = make_job(
+        words=30,
+        tokens=ids,
+        mode=mode,
+        target_mask=False,
+        alpha=1.0,
+        min_alpha=1.0,
+        keep_threshold=plan.keep_thresholds(counts, 0.05),
+        noise_prob=noise[0],
+        noise_alias=noise[1],
+    )
+    w_in, w_out = np.zeros((30, 1)), np.zeros((30, 1))
+    tiles = [tile for chunk in range(job.chunks) for tile in reference.tiles_of(job, chunk, chunk, 0)]
+    total_in, total_out = np.zeros(30), np.zeros(30)
+    for tile in tiles:
+        updates = reference.tile_updates(job, tile, w_in, w_out)
+        for total, weights in ((total_in, updates.weight_in), (total_out, updates.weight_out)):
+            for row, weight in weights.items():
+                total[row] += weight
+    trained = sum(len(tile.centres) for tile in tiles)
+    expected = plan.static_weights(
+        counts, 0.05, 0.75, mode=mode, window=5, shrink_windows=True, negative=5, tokens_in_flight=trained
+    )
+    if mode == "cbow":  # the table leaves out that a negative equal to the centre weighs nothing
+        share = counts * plan.keep_probability(counts, 0.05)
+        masked = trained * 5 * plan.noise_distribution(counts, 0.75) * share / share.sum()
+        expected = expected[0], expected[1] - masked
+    # Windows end at sentences and chunks, so a few per cent of the pairs are missing; rare words are noisy.
+    frequent = counts > 800
+    for total, weights in zip((total_in, total_out), expected, strict=True):
+        np.testing.assert_allclose(total[frequent], weights[frequent], rtol=0.1)
