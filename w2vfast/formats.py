@@ -86,13 +86,13 @@ def format_of(path: PathLike) -> str:
     return SUFFIXES[suffix]
 
 
-def check_writable(path: PathLike) -> None:
-    """Find out before the work, not after it, that vectors cannot be saved to `path`.
+def check_writable(path: PathLike, format: str | None = None) -> None:
+    """Find out before the work, not after it, that vectors cannot be saved to `path` (in `format`, if one is given).
 
     Raises InputError for an unknown suffix, a folder in the file's place, a missing folder or one that cannot be
     written to.
     """
-    _writable_format(path, None)
+    _writable_format(path, format)
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; give a file name")
@@ -180,7 +180,7 @@ def _reading(path: PathLike) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: broken .gz file ({error}); fetch or write it again") from error
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from error
+        raise InputError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
 
 
 def _row(i: int) -> str:
@@ -235,7 +235,7 @@ def _open_word2vec(
     if total < 1 or size < 1:
         raise InputError(f"{path}: the header {_show(head)} says that there is nothing in the file")
     # word2vec.c writes either format to any name: the first row decides
-    kind = "binary" if min(file.peek(size)[:size], default=32) < 9 else kind
+    kind = "binary" if min(file.peek(8 * size)[: 8 * size], default=32) < 9 else kind
     kind = "text" if _is_text_row(file.peek(LONGEST_WORD), size) else kind
     # a .gz file is at most 1,032 times larger unpacked
     held = os.path.getsize(path) * (1032 if packed else 1)
@@ -318,6 +318,8 @@ def _text_blocks(
         if parsed[0]:
             yield parsed
         if len(parsed[0]) < len(block):
+            if any(not line.isspace() for line in lines):
+                raise InputError(f"{path}, {where(row)}: an empty line before the end of the file")
             break
     if row < rows:
         raise InputError(f"{path}: the header says {stated} words, but the file ends after {row}; fetch it again")
