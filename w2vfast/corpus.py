@@ -29,7 +29,7 @@ Progress = Callable[[int, int | None], None]
 
 _BLOCK_BYTES = 1 << 20
 _NATIVE_BLOCK_BYTES = 1 << 23  # of a stream; shared out among the workers
-_NATIVE_STEP_BYTES = 1 << 26  # of a plain file; between two steps Ctrl-C is seen and progress reported
+_NATIVE_STEP_BYTES = 1 << 25  # of a plain file; between two steps Ctrl-C is seen and progress reported
 _SENTENCE_BATCH = 1 << 16  # words
 _IDS_PER_TYPE = 8  # with max_vocab_size, ids are renumbered when 8 times as many have been given out
 
@@ -215,7 +215,9 @@ def _pieces(text: TextInput, interner: Any, native: bool, block_bytes: int | Non
         step = block_bytes or _NATIVE_STEP_BYTES
         for begin in range(text.start, text.size, step):
             end = min(begin + step, text.size)
-            yield interner.add_file(text.plain_fd, text.name, text.start, begin, end, text.size), end
+            with text.explained():
+                pieces = interner.add_file(text.plain_fd, text.start, begin, end, text.size)
+            yield pieces, end
         return
     blocks = whole_words(text, block_bytes or (_NATIVE_BLOCK_BYTES if native else _BLOCK_BYTES))
     if text.plain_fd is None:

@@ -54,6 +54,19 @@ class TextInput:
         with _explained(self.name):
             return _read_fully(self._text, size)
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what goes wrong in the native scanner into an InputError that names this input."""
+        try:
+            with _explained(self.name):
+                yield
+        except OverflowError as error:
+            raise InputError(str(error)) from error
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(f"{self.name} {error}") from error
+
     def position(self) -> int:
         """Return how many bytes of the file on disk have been read so far."""
         return self._raw.tell() if self._raw is not None and self.size is not None else 0
