@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding, softplus
 
 from w2vfast.kernels import contract, torch_plan
 from w2vfast.kernels.contract import ChunkPlan, Job, StepResult
@@ -91,8 +92,8 @@ class TorchStep:
         tokens = np.concatenate([job.tokens[start:stop] for start, stop in spans])
         positions = np.concatenate([np.arange(start, stop) for start, stop in spans])
         place = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans])
-        arrays = (torch.from_numpy(array).to(self._device) for array in (tokens.astype(np.int64), positions, place))
-        return torch_plan.plan_tokens(job, self._tables, *arrays, epoch)
+        on_device = [torch.from_numpy(array).to(self._device) for array in (tokens.astype(np.int64), positions, place)]
+        return torch_plan.plan_tokens(job, self._tables, on_device[0], on_device[1], on_device[2], epoch)
 
     def _batches(
         self, plan: GroupPlan, group: NDArray[np.int64], first_rank: int, epoch: int
@@ -127,7 +128,7 @@ class TorchStep:
     ) -> tuple[Tensor, Tensor]:
         job, H = self._job, halo.shape[1]
         outputs = torch.cat([halo, negatives], 1)
-        v, u = self._w_in[centres], self._w_out[outputs]
+        v, u = embedding(centres, self._w_in), embedding(outputs, self._w_out)
         scores = torch.bmm(v, u.transpose(1, 2))
         weight = torch.empty_like(scores)
         weight[:, :, :H] = targets
@@ -137,7 +138,7 @@ class TorchStep:
             same = (halo[:, :, None] == negatives[:, None, :]).to(weight.dtype)
             weight[:, :, H:] -= torch.bmm(weight[:, :, :H], same)
         weight[:, :, H:] *= job.negative / job.shared_negatives
-        loss = (weight * torch.nn.functional.softplus(scores)).sum(dtype=torch.float64)
+        loss = (weight * softplus(scores)).sum(dtype=torch.float64)
         loss -= (weight[:, :, :H] * scores[:, :, :H]).sum(dtype=torch.float64)
         gradient = torch.sigmoid(scores).neg_()
         gradient[:, :, :H] += 1.0
@@ -155,16 +156,16 @@ class TorchStep:
         n = window.sum(2, keepdim=True)
         share = 1 / n.clamp(min=1)
         outputs = torch.cat([centres, negatives], 1)
-        u = self._w_out[outputs]
+        u = embedding(outputs, self._w_out)
         own, shared = u[:, :T], u[:, T:]
-        hidden = torch.bmm(window, self._w_in[halo])
+        hidden = torch.bmm(window, embedding(halo, self._w_in))
         if job.cbow_mean:
             hidden *= share
         trained = (n > 0).to(hidden.dtype)
         scores = torch.cat([(hidden * own).sum(2, keepdim=True), torch.bmm(hidden, shared.transpose(1, 2))], 2)
         weight = trained * (centres[:, :, None] != negatives[:, None, :])
         weight = torch.cat([trained, weight * (job.negative / job.shared_negatives)], 2)
-        loss = (weight * torch.nn.functional.softplus(scores)).sum(dtype=torch.float64)
+        loss = (weight * softplus(scores)).sum(dtype=torch.float64)
         loss -= (trained * scores[:, :, :1]).sum(dtype=torch.float64)
         gradient = torch.sigmoid(scores).neg_()
         gradient[:, :, :1] += 1.0
@@ -184,7 +185,7 @@ class TorchStep:
     def _add(self, side: int, rows: Tensor, steps: Tensor, touched: Tensor, rate: Tensor) -> None:
         """Add steps [B, R, D] to rows [B, R] of W_in (side 0) or W_out (1); `touched` [B, R] is lr * weight."""
         job = self._job
-        flat = rows.reshape(-1)
+        flat = rows.flatten()
         if job.row_cap == "batch":
             count = self._touched[side]
             count.index_add_(0, flat, touched.reshape(-1))

@@ -1,0 +1,49 @@
+# make demo      install into .venv and train on real text: the Wikipedia sample inside gensim's wheel
+# make test      install what tests need and run them
+# make check     format, lint and type checks
+# make slow      tests that take minutes or need a browser
+# make sanitize  the native code's tests under AddressSanitizer and UBSan
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+SOURCES := pyproject.toml setup.py constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.hpp)
+
+.PHONY: demo test check slow sanitize clean
+
+demo: $(VENV)/demo-installed
+	mkdir -p demo
+	$(PY) -m w2vfast.train --demo -o demo/vectors.bin
+
+test: $(VENV)/test-installed check
+	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile
+
+slow: $(VENV)/test-installed
+	$(PY) -m pytest -m slow
+
+check: $(VENV)/test-installed
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	./tests/typecheck.sh $(VENV)/bin/mypy
+
+sanitize: $(VENV)/test-installed
+	./tests/sanitize.sh $(PY)
+
+$(VENV)/created:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Torch comes first and alone, so that a version pinned in constraints.txt is taken before anything asks for another.
+$(VENV)/demo-installed: $(VENV)/created $(SOURCES)
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/test-installed: $(VENV)/demo-installed
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find kernels w2vfast -name '*.so' -delete

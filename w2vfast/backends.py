@@ -1,0 +1,110 @@
+"""Which backend runs: what each needs, the choice of `auto`, and the reason for it in one line."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2vfast.config import Config
+from w2vfast.errors import InputError
+from w2vfast.kernels.contract import Job, Step
+
+NAMES = ("triton", "native", "torch")
+_MODULES = {name: f"w2vfast.kernels.{name}_step" for name in NAMES}
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA on Linux, a GPU under WSL, AMD
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend that can run here, the device it runs on, and why it was taken."""
+
+    name: str
+    device: str
+    reason: str
+
+
+def unavailable_reason(name: str) -> str | None:
+    """Return why a backend cannot run on this machine, None where it can."""
+    try:
+        module = importlib.import_module(_MODULES[name])
+    except ModuleNotFoundError as error:
+        return f"the Python package {error.name!r} is not installed"
+    return cast("str | None", module.unavailable_reason())
+
+
+def choose(config: Config) -> Choice:
+    """Return the backend for a run. Raises InputError if the one asked for, or its device, cannot be had."""
+    match config.backend, config.device:
+        case "auto", None:
+            return _automatic()
+        case "auto", "cuda":
+            reason = unavailable_reason("triton")
+            if reason is None:
+                return Choice("triton", "cuda", "a capable GPU is present")
+            return Choice("torch", _torch_device("cuda"), f"asked for cuda; triton cannot run: {reason}")
+        case "auto", "mps":
+            return Choice("torch", _torch_device("mps"), "asked for mps")
+        case "auto", "cpu":
+            return _on_cpu("asked for the CPU")
+        case "torch", device:
+            _require("torch")
+            return Choice("torch", _torch_device(device), "asked for")
+        case name, device:
+            home = "cuda" if name == "triton" else "cpu"
+            if device not in (None, home):
+                raise InputError(f"the {name} backend runs on {home}, not on {device}: drop --device or take torch")
+            _require(name)
+            return Choice(name, home, "asked for")
+
+
+def _automatic() -> Choice:
+    # torch and triton take seconds and 200 MB to import: they are asked only where a GPU's driver shows itself.
+    if not any(Path(device).exists() for device in _GPU_DEVICES):
+        return _on_cpu("no GPU found")
+    reason = unavailable_reason("triton")
+    if reason is None:
+        return Choice("triton", "cuda", "a capable GPU is present")
+    if "cuda" in _torch_devices():
+        return Choice("torch", "cuda", f"a GPU is present, but triton cannot run: {reason}")
+    return _on_cpu(f"triton cannot run: {reason}")
+
+
+def _on_cpu(why: str) -> Choice:
+    reason = unavailable_reason("native")
+    if reason is None:
+        return Choice("native", "cpu", f"{why}; the native kernels run here")
+    _require("torch")
+    return Choice("torch", "cpu", f"{why}; native kernels missing ({reason}), so training is several times slower")
+
+
+def _require(name: str) -> None:
+    reason = unavailable_reason(name)
+    if reason is not None:
+        raise InputError(f"backend {name} cannot run: {reason}")
+
+
+def _torch_devices() -> list[str]:
+    if unavailable_reason("torch") is not None:
+        return []
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [device for device, here in present.items() if here]
+
+
+def _torch_device(wanted: str | None) -> str:
+    devices = _torch_devices()
+    if wanted is None:
+        return devices[0] if devices[0] == "cuda" else "cpu"
+    if wanted not in devices:
+        raise InputError(f"device {wanted} is not present: PyTorch sees {', '.join(devices)}")
+    return wanted
+
+
+def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int) -> Step:
+    """Return the chosen backend's step on a job and its tables."""
+    module = importlib.import_module(_MODULES[choice.name])
+    return cast("Step", module.create_step(job, w_in, w_out, device=choice.device, workers=workers))

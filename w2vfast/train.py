@@ -1,0 +1,309 @@
+"""The command that trains word vectors.
+
+    python -m w2vfast.train corpus.txt -o vectors.bin
+    python -m w2vfast.train news/ more.txt.gz --mode cbow --vector-size 300 -o vectors.kv
+    python -m w2vfast.train --demo
+
+Progress and settings go to stderr, results to stdout and the output file. Exit code 2 on bad input.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+from w2vfast import __version__
+from w2vfast.config import Config, flag
+from w2vfast.errors import DivergenceError, InputError
+
+DEFAULT_OUTPUT = "vectors.bin"
+# For the sample inside gensim's wheel (453 thousand words): enough passes for sensible neighbours.
+DEMO_DEFAULTS = {"epochs": 20, "sample": 1e-3, "min_count": 5}
+DEMO_WORDS = ("music", "war", "river", "king", "computer", "france", "philosophy", "animals")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser: one option for each field of Config, with other tools' spellings as aliases."""
+    parser = _Parser(
+        prog="python -m w2vfast.train",
+        description="Train word vectors (word2vec's skip-gram or CBOW) on text: words separated by white space, "
+        "a sentence or paragraph a line. Reads plain text, .gz, .bz2 and .xz.",
+        epilog="The spellings of word2vec.c (-train, -output, -size, ...) and fastText (-input, -dim, -ws, ...) are "
+        "accepted too and mean the same; they do not change any default.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("input", nargs="*", help="text files, folders of text files, or - for standard input")
+    parser.add_argument("-train", "-input", dest="train", metavar="FILE", help="one more input (word2vec.c, fastText)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        "-output",
+        metavar="FILE",
+        help=f"where the vectors go; the suffix picks the format: .bin, .txt or .vec, .kv, .safetensors "
+        f"(default: {DEFAULT_OUTPUT})",
+    )
+    hints = get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        _add_option(parser, field, hints[field.name])
+    parser.add_argument("-cbow", type=int, choices=(0, 1), help="word2vec.c's spelling of --mode: 1 cbow, 0 skip-gram")
+    parser.add_argument("-hs", type=int, choices=(0,), help="word2vec.c's: only 0, there is no hierarchical softmax")
+    parser.add_argument(
+        "-binary", type=int, choices=(0, 1), help="word2vec.c's: its binary (1) or text (0) format, whatever the suffix"
+    )
+    parser.add_argument("--demo", action="store_true", help="train on the Wikipedia sample inside gensim's wheel")
+    parser.add_argument("--backends", action="store_true", help="list the backends and whether each can run here")
+    parser.add_argument("--json", action="store_true", help="print one JSON object with the account of the run")
+    parser.add_argument("--version", action="version", version=f"w2vfast {__version__}")
+    return parser
+
+
+def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    names = [flag(field.name), *field.metadata["aliases"]]
+    text = field.metadata["help"].replace("%", "%%") + f" (default: {field.metadata['default_text']})"
+    kind = next(k for k in (get_args(hint) if type(None) in get_args(hint) else (hint,)) if k is not type(None))
+    if kind is bool:
+        parser.add_argument(*names, action=argparse.BooleanOptionalAction, default=None, help=text)
+    elif get_origin(kind) is Literal:
+        parser.add_argument(*names, dest=field.name, choices=get_args(kind), help=text)
+    else:
+        parser.add_argument(*names, dest=field.name, type=kind, metavar=kind.__name__.upper(), help=text)
+
+
+def _refuse_unknown_spellings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Raise InputError for `-sizes 5`: argparse would read it as `-s` with the value `izes`."""
+    known = {spelling for action in parser._actions for spelling in action.option_strings}
+    for word in argv:
+        name = word.split("=", 1)[0]
+        if not name.startswith("-") or len(name) < 2 or name in known or name[1].isdigit() or name[1] == ".":
+            continue
+        if name == "--":
+            return
+        close = difflib.get_close_matches(name, sorted(known), n=1)
+        raise InputError(
+            f"unknown option {name}" + (f": did you mean {close[0]}?" if close else " (--help lists them)")
+        )
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Config]:
+    """Return the parsed arguments and the run's config. Raises InputError for bad usage."""
+    parser = build_parser()
+    _refuse_unknown_spellings(parser, argv)
+    arguments = parser.parse_args(argv)
+    given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.cbow is not None:
+        mode = "cbow" if arguments.cbow else "sg"
+        if given.setdefault("mode", mode) != mode:
+            raise InputError(f"-cbow {arguments.cbow} contradicts --mode {given['mode']}: give one of them")
+    if arguments.demo:
+        given = DEMO_DEFAULTS | given
+    return arguments, Config(**given)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        arguments, config = parse(sys.argv[1:] if argv is None else argv)
+        if arguments.backends:
+            return _list_backends(arguments.json)
+        return _train(arguments, config)
+    except (InputError, DivergenceError) as error:
+        print(f"w2vfast.train: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("w2vfast.train: interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _list_backends(as_json: bool) -> int:
+    from w2vfast import backends
+
+    reasons = {name: backends.unavailable_reason(name) for name in backends.NAMES}
+    if as_json:
+        print(json.dumps({name: {"available": not why, "reason": why} for name, why in reasons.items()}))
+    else:
+        for name, why in reasons.items():
+            print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}")
+    return 0
+
+
+def _train(arguments: argparse.Namespace, config: Config) -> int:
+    # Imported here so that --help and bad usage answer at once.
+    from w2vfast import backends, formats, trainer
+    from w2vfast.vocab import save_vocab
+
+    inputs = [*arguments.input, *([arguments.train] if arguments.train else [])]
+    if arguments.demo and inputs:
+        raise InputError("--demo trains on its own text: give either --demo or input files")
+    if not inputs and not arguments.demo:
+        raise InputError("no input: name text files, folders, or - for standard input (or try --demo)")
+    output = Path(arguments.output or DEFAULT_OUTPUT)
+    binary = {None: None, 0: "txt", 1: "bin"}[arguments.binary]
+    formats.check_writable(output, binary)
+    if config.save_vocab is not None:
+        formats.check_writable(config.save_vocab, "txt")
+    choice = backends.choose(config)
+    screen = _Screen(quiet=not sys.stderr.isatty())
+    watch = trainer.Stopwatch()
+    if arguments.demo:
+        corpus = _demo_corpus(config)
+    else:
+        corpus = trainer.scan_files(inputs, config, output.absolute().parent, screen.scanned)
+    with corpus:
+        scanned = watch.read()
+        if config.save_vocab is not None:
+            save_vocab(corpus.vocab, config.save_vocab)
+        result = trainer.train_corpus(
+            corpus,
+            config,
+            choice,
+            scanned=scanned,
+            on_start=lambda started: print(_introduction(started, output, len(corpus.tokens)), file=sys.stderr),
+            on_progress=screen.trained,
+        )
+    screen.close()
+    watch = trainer.Stopwatch()
+    formats.save_vectors(result.vectors, output, binary)
+    result.seconds["save"] = watch.read()[0]
+    if arguments.json:
+        print(json.dumps(account(result, output)))
+    else:
+        print(_summary(result, output))
+        if arguments.demo:
+            print(_neighbours(result))
+    return 0
+
+
+def _demo_corpus(config: Config) -> Any:
+    """Encode the Wikipedia sample that ships inside gensim's wheel: 106 articles, one sentence each."""
+    from gensim.corpora import WikiCorpus
+    from gensim.test.utils import datapath
+
+    from w2vfast.corpus import encode_sentences
+
+    logging.getLogger("gensim").setLevel(logging.ERROR)
+    path = datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")
+    print("reading 106 Wikipedia articles from gensim's wheel ...", file=sys.stderr)
+    articles = WikiCorpus(path, dictionary={}).get_texts()
+    return encode_sentences(articles, min_count=config.min_count, max_final_vocab=config.max_final_vocab)
+
+
+def account(result: Any, output: Path) -> dict[str, Any]:
+    """Return what `--json` prints: settings, ledger, times, losses; a plain JSON object."""
+    order = ("read", "in_vocabulary", "out_of_vocabulary", "trained", "subsampled", "undecodable")
+    return {
+        "settings": result.settings,
+        "backend": result.backend,
+        "backend_reason": result.backend_reason,
+        "vocabulary_size": len(result.vocab.words),
+        "tokens": {name: result.tokens[name] for name in order},
+        "seconds": result.seconds,
+        "cpu_seconds": result.cpu_seconds,
+        "raw_words_per_second": result.raw_words_per_second,
+        "loss_per_epoch": result.loss_per_epoch,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "output": str(output),
+    }
+
+
+def peak_rss_bytes() -> int | None:
+    """Return the largest resident set of this process so far in bytes, None where the system does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _introduction(result: Any, output: Path, tokens: int) -> str:
+    s = result.settings
+    return (
+        f"backend {result.backend} on {s['device']}: {result.backend_reason}\n"
+        f"{result.tokens['read']:,} words read, {tokens:,} in a vocabulary of {len(result.vocab.words):,}\n"
+        f"{s['mode']} vector_size={s['vector_size']} window={s['window']} negative={s['negative']} "
+        f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
+        f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}\n"
+        f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
+        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
+    )
+
+
+def _summary(result: Any, output: Path) -> str:
+    t, seconds, epochs = result.tokens, result.seconds, result.settings["epochs"]
+    losses = ", ".join(f"{loss:.4f}" for loss in result.loss_per_epoch)
+    undecodable = f", {t['undecodable']:,} not valid UTF-8 (replaced)" if t["undecodable"] else ""
+    return (
+        f"tokens: {t['read']:,} read = {t['in_vocabulary']:,} in vocabulary + {t['out_of_vocabulary']:,} out of it"
+        f"{undecodable}; x {epochs} epochs = {t['trained']:,} trained + {t['subsampled']:,} subsampled\n"
+        f"loss per pair, by epoch: {losses}\n"
+        f"scan {seconds['scan']:.1f} s, training {seconds['train']:.1f} s "
+        f"({result.raw_words_per_second:,.0f} words/s), saving {seconds['save']:.1f} s\n"
+        f"{len(result.vocab.words):,} vectors of {result.settings['vector_size']} dimensions: {output}"
+    )
+
+
+def _neighbours(result: Any) -> str:
+    from gensim.models import KeyedVectors
+
+    vectors = KeyedVectors(vector_size=result.w_in.shape[1])
+    vectors.add_vectors(result.vocab.words, result.w_in)
+    lines = ["nearest neighbours (cosine):"]
+    for word in DEMO_WORDS:
+        if word in vectors:
+            found = ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word, topn=6))
+            lines.append(f"  {word:12} {found}")
+    return "\n".join(lines)
+
+
+class _Screen:
+    """The progress bars on stderr; silent where stderr is no terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._make = lambda **options: tqdm(
+            disable=quiet, file=sys.stderr, smoothing=0.1, dynamic_ncols=True, **options
+        )
+        self._scan: Any = None
+        self._bar: Any = None
+
+    def scanned(self, done: int, total: int | None) -> None:
+        """Show the scan's progress in bytes."""
+        if self._scan is None:
+            self._scan = self._make(total=total, desc="scan", unit="B", unit_scale=True, leave=False)
+        self._scan.update(done - self._scan.n)
+
+    def trained(self, progress: Any) -> None:
+        """Show tokens done, learning rate and loss."""
+        if self._scan is not None:
+            self._scan.close()
+        if self._bar is None:
+            self._bar = self._make(total=progress.tokens_total, desc="train", unit="word", unit_scale=True)
+        self._bar.set_postfix_str(
+            f"epoch {progress.epoch + 1}, lr {progress.learning_rate:.5f}, loss {progress.loss:.4f}", refresh=False
+        )
+        self._bar.update(progress.tokens_done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bars."""
+        for bar in (self._scan, self._bar):
+            if bar is not None:
+                bar.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""The one training loop: chunks in the plan's order, the schedule, progress, the token ledger, divergence."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2vfast import backends, plan, schedule
+from w2vfast.config import Config
+from w2vfast.corpus import EncodedCorpus, scan
+from w2vfast.errors import DivergenceError
+from w2vfast.formats import Vectors
+from w2vfast.kernels.contract import Job, Step, StepResult
+from w2vfast.vocab import Vocab, read_vocab
+
+# The trainer hands a backend enough chunks to keep it busy about this long, then reports.
+REPORT_SECONDS = 0.25
+MOST_CHUNKS_AT_ONCE = 1 << 13
+TARGET_MASK_BELOW = 1000  # words; above it the mask changes nothing measurable
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; `loss` is the mean per pair since the epoch began."""
+
+    epoch: int
+    tokens_done: int
+    tokens_total: int
+    learning_rate: float
+    loss: float
+
+
+@dataclass
+class TrainResult:
+    """Vectors and the account of how they came about."""
+
+    vocab: Vocab
+    w_in: NDArray[np.float32]  # [V, D], the word vectors
+    w_out: NDArray[np.float32]  # [V, D], gensim's syn1neg
+    settings: dict[str, Any]
+    backend: str
+    backend_reason: str
+    tokens: dict[str, int]
+    loss_per_epoch: list[float] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def vectors(self) -> Vectors:
+        """The words with their vectors and counts."""
+        return Vectors(self.vocab.words, self.w_in, self.vocab.counts)
+
+    @property
+    def raw_words_per_second(self) -> float:
+        """Words read per second of training, out-of-vocabulary words and all epochs counted."""
+        return float(self.tokens["read"] * self.settings["epochs"] / self.seconds["train"])
+
+
+class Stopwatch:
+    """Wall and CPU seconds (all threads) of one stage."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Return (wall, CPU) seconds since it was made."""
+        return time.perf_counter() - self._wall, time.process_time() - self._cpu
+
+
+def make_job(corpus: EncodedCorpus, config: Config, choice: backends.Choice) -> Job:
+    """Return what a backend needs to train on a corpus."""
+    counts = corpus.vocab.counts
+    noise_prob, noise_alias = plan.alias_table(plan.noise_distribution(counts, config.ns_exponent))
+    tokens = len(corpus.tokens)
+    kept = tokens * float(counts @ plan.keep_probability(counts, config.sample)) / float(counts.sum())
+    tiles = schedule.choose(config, choice.name, choice.device, kept * config.epochs, tokens)
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None] = None, None
+    if tiles.static_cap:
+        weights = plan.static_weights(
+            counts,
+            config.sample,
+            config.ns_exponent,
+            mode=config.mode,
+            window=config.window,
+            shrink_windows=config.shrink_windows,
+            negative=config.negative,
+            tokens_in_flight=tiles.tokens_in_flight,
+        )
+    return Job(
+        tokens=corpus.tokens,
+        keep_threshold=plan.keep_thresholds(counts, config.sample),
+        noise_prob=noise_prob,
+        noise_alias=noise_alias,
+        in_weight=weights[0],
+        out_weight=weights[1],
+        mode=config.mode,
+        cbow_mean=config.cbow_mean,
+        window=config.window,
+        shrink_windows=config.shrink_windows,
+        negative=config.negative,
+        tile=tiles.tile,
+        shared_negatives=tiles.shared_negatives,
+        tokens_in_flight=tiles.tokens_in_flight,
+        target_mask=len(counts) < TARGET_MASK_BELOW,
+        cap=config.cap,
+        row_cap=tiles.row_cap,
+        chunk_size=plan.chunk_size(tokens),
+        seed=config.seed,
+        epochs=config.epochs,
+        alpha=config.alpha,
+        min_alpha=config.min_alpha,
+    )
+
+
+def train_files(
+    inputs: Sequence[str | Path],
+    config: Config,
+    *,
+    cache_dir: Path | None = None,
+    on_scan: Callable[[int, int | None], None] | None = None,
+    on_start: Callable[[TrainResult], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Scan text files (or folders, or "-" for stdin) and train on them; see `train_corpus`.
+
+    `on_scan(bytes_done, bytes_total)` hears of the scan. Raises InputError for input that cannot be trained on.
+    """
+    choice = backends.choose(config)
+    watch = Stopwatch()
+    with scan_files(inputs, config, cache_dir, on_scan) as corpus:
+        scanned = watch.read()
+        return train_corpus(corpus, config, choice, scanned=scanned, on_start=on_start, on_progress=on_progress)
+
+
+def scan_files(
+    inputs: Sequence[str | Path],
+    config: Config,
+    cache_dir: Path | None = None,
+    on_scan: Callable[[int, int | None], None] | None = None,
+) -> EncodedCorpus:
+    """Encode text files with a config's vocabulary options."""
+    folder = Path(config.cache_dir) if config.cache_dir is not None else cache_dir
+    return scan(
+        inputs,
+        min_count=config.min_count,
+        max_vocab_size=config.max_vocab_size,
+        max_final_vocab=config.max_final_vocab,
+        vocab=read_vocab(config.read_vocab) if config.read_vocab is not None else None,
+        cache_dir=folder,
+        memory_limit=config.cache_above,
+        workers=config.workers,
+        progress=on_scan,
+    )
+
+
+def train_corpus(
+    corpus: EncodedCorpus,
+    config: Config,
+    choice: backends.Choice | None = None,
+    *,
+    scanned: tuple[float, float] = (0.0, 0.0),
+    on_start: Callable[[TrainResult], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Train on an encoded corpus and return the vectors with their account.
+
+    `scanned` is the (wall, CPU) seconds that encoding took; `on_start` is called with the result, still empty of
+    losses, when all settings are known; `on_progress` about four times a second. Raises DivergenceError as soon as the
+    loss is not finite.
+    """
+    choice = choice or backends.choose(config)
+    job = make_job(corpus, config, choice)
+    watch = Stopwatch()
+    w_in = plan.initial_vectors(len(corpus.vocab.words), config.vector_size, config.seed)
+    w_out = np.zeros_like(w_in)
+    step = backends.create_step(choice, job, w_in, w_out, config.workers)
+    result = TrainResult(
+        vocab=corpus.vocab,
+        w_in=w_in,
+        w_out=w_out,
+        settings=resolved_settings(config, job, choice),
+        backend=choice.name,
+        backend_reason=choice.reason,
+        tokens=asdict(corpus.ledger),
+    )
+    if on_start is not None:
+        on_start(result)
+    total = StepResult(0.0, 0, 0)
+    for epoch in range(config.epochs):
+        done = _train_epoch(job, step, epoch, on_progress)
+        total += done
+        result.loss_per_epoch.append(done.loss / max(done.pairs, 1))
+    result.w_in, result.w_out = step.tables()
+    if not (np.isfinite(result.w_in).all() and np.isfinite(result.w_out).all()):
+        raise _diverged(job)
+    result.tokens["trained"] = total.trained
+    result.tokens["subsampled"] = corpus.ledger.in_vocabulary * config.epochs - total.trained
+    wall, cpu = watch.read()
+    result.seconds = {"scan": scanned[0], "train": wall}
+    result.cpu_seconds = {"scan": scanned[1], "train": cpu}
+    return result
+
+
+def resolved_settings(config: Config, job: Job, choice: backends.Choice) -> dict[str, Any]:
+    """Return every setting of a run, what was chosen for the user included."""
+    chosen = {
+        "device": choice.device,
+        "tile": job.tile,
+        "shared_negatives": job.shared_negatives,
+        "tokens_in_flight": job.tokens_in_flight,
+        "row_cap": job.row_cap,
+        "static_cap": job.in_weight is not None,
+        "chunk_size": job.chunk_size,
+    }
+    return asdict(config) | chosen
+
+
+def _train_epoch(job: Job, step: Step, epoch: int, on_progress: Callable[[Progress], None] | None) -> StepResult:
+    order = plan.chunk_order(job.chunks, job.seed, epoch)
+    total, start, at_once = StepResult(0.0, 0, 0), 0, job.chunks_in_group
+    while start < len(order):
+        began = time.perf_counter()
+        # Whole groups of chunks: which tiles share a batch must not depend on how fast the machine is.
+        total += step.train(order[start : start + at_once], start, epoch)
+        start = min(start + at_once, len(order))
+        if not np.isfinite(total.loss):
+            raise _diverged(job)
+        if on_progress is not None:
+            n = len(job.tokens)
+            done = epoch * n + min(start * job.chunk_size, n)
+            rate = job.learning_rate(epoch, start, 0)
+            on_progress(Progress(epoch, done, job.epochs * n, rate, total.loss / max(total.pairs, 1)))
+        if time.perf_counter() - began < REPORT_SECONDS / 2 and at_once < MOST_CHUNKS_AT_ONCE:
+            at_once *= 2
+    return total
+
+
+def _diverged(job: Job) -> DivergenceError:
+    return DivergenceError(
+        f"training diverged (the loss is not finite) at alpha={job.alpha:g}, tile={job.tile}, "
+        f"shared_negatives={job.shared_negatives}, negative={job.negative}, window={job.window}, cap={job.cap:g}, "
+        f"tokens_in_flight={job.tokens_in_flight}: lower alpha, or leave tile, shared_negatives, cap and "
+        "tokens_in_flight to be chosen"
+    )
