@@ -1,0 +1,107 @@
+"""Block sizes, warps and stages of the Triton kernels for each GPU architecture, and the constants of a launch.
+
+No GPU chose these: they come from compiling ahead of time and reading registers, shared memory and spills
+(tests/test_triton_aot.py holds tests/data/triton_resources.csv true; benchmarks/gpu_model.py counts the instructions).
+benchmarks/gpu.py sweeps them on the first GPU it meets.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from w2vfast.kernels.contract import Job
+
+Precision = Literal["tf32", "ieee"]
+
+MIN_BLOCK = 16  # a dot's M, N and K
+NOTES = 5  # arrays of chunk_size entries that a program keeps (triton_plan.py)
+MAX_CHUNK = 1 << 15  # sentence ordinals and kept counts share 32 bits in one prefix sum
+MAX_WINDOW = (1 << 15) - 1  # a radius shares 32 bits with a sentence's ordinal
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is chosen for an architecture."""
+
+    block_d: int  # columns of D a step
+    num_warps: int
+    num_stages: int
+    max_scores: int  # T x columns worked on at once: scores and G stay in registers
+
+
+# An entry holds from its compute capability up to the next one.
+TUNINGS = {
+    80: Tuning(block_d=32, num_warps=4, num_stages=2, max_scores=4096),
+    90: Tuning(block_d=32, num_warps=4, num_stages=2, max_scores=4096),
+}
+
+
+def tuning(capability: int) -> Tuning:
+    """Return the entry for a compute capability, 80 for 8.0."""
+    return TUNINGS[max(known for known in TUNINGS if known <= capability)]
+
+
+def _block(size: int) -> int:
+    """Return the power of two that holds `size`, at least MIN_BLOCK."""
+    return max(MIN_BLOCK, 1 << (size - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The constants of a job's kernel, and the sizes in entries of what each program owns."""
+
+    constants: dict[str, int | bool | str]
+    num_warps: int
+    num_stages: int
+    notes: int
+    entries: int
+    gradients: int
+
+    @property
+    def bytes_a_program(self) -> int:
+        """Device memory that each program owns."""
+        return 4 * (self.notes + 3 * self.entries + self.gradients)
+
+
+def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
+    """Return the constants that train a job with an architecture's tuning."""
+    T, N, W = job.tile, job.shared_negatives, job.window
+    halo = T + 2 * W
+    columns = halo + N if job.mode == "sg" else T + N
+    block_t = _block(T)
+    block_c = min(_block(columns), max(MIN_BLOCK, chosen.max_scores // block_t))
+    groups = -(-columns // block_c)
+    # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
+    block_d = max(MIN_BLOCK, min(chosen.block_d, _block(vector_size), 4096 // block_t))
+    constants: dict[str, int | bool | str] = {
+        "D": vector_size,
+        "T": T,
+        "N": N,
+        "W": W,
+        "K": job.negative,
+        "SHRINK": job.shrink_windows,
+        "HAS_STATIC": job.in_weight is not None,
+        "CHUNK": job.chunk_size,
+        "NOTES": NOTES,
+        "GROUPS": groups,
+        "BLOCK_T": block_t,
+        "BLOCK_C": block_c,
+        "BLOCK_D": block_d,
+        "BLOCK_P": min(1024, _block(job.chunk_size)),
+        "BLOCK_E": 32,
+        "PRECISION": precision,
+    }
+    if job.mode == "sg":
+        constants |= {"TARGET_MASK": job.target_mask}
+        rows_in = block_t
+    else:
+        block_h = min(_block(halo), 128)
+        rows_in = -(-halo // block_h) * block_h
+        constants |= {"CBOW_MEAN": job.cbow_mean, "HALO_GROUPS": rows_in // block_h, "BLOCK_H": block_h}
+    return Launch(
+        constants=constants,
+        num_warps=chosen.num_warps,
+        num_stages=chosen.num_stages,
+        notes=NOTES * job.chunk_size,
+        entries=groups * block_c + rows_in,
+        gradients=groups * block_c * block_t if groups > 1 else 0,
+    )

@@ -1,0 +1,273 @@
+"""The Triton backend: a job's data on a GPU, and the Step that launches the kernels of triton_sg.py and triton_cbow.py.
+
+One call of `train` is one launch over all its chunks, or one per group of chunks where the corpus is streamed. Nothing
+comes back but the sums of loss and counts. Importing this module does not import triton: `create_step` does.
+
+Device "interpreter" is for tests: the same kernels on the CPU, in a process where triton was imported with
+TRITON_INTERPRET=1. Programs then run one after another, so the first one takes every chunk.
+"""
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from w2vfast.kernels import contract
+from w2vfast.kernels.contract import ChunkPlan, Job, StepResult
+from w2vfast.kernels.triton_config import MAX_CHUNK, MAX_WINDOW, Launch, Precision, launch, tuning
+from w2vfast.kernels.triton_tokens import STREAM_TOKENS, Group, ResidentTokens, StreamedTokens, stream_bytes
+
+LEAST_TRITON = (3, 4)
+LEAST_CAPABILITY = (8, 0)
+INTERPRETER = "interpreter"
+# Memory left to the CUDA context, the compiled kernels and PyTorch's allocator.
+RESERVED_BYTES = 512 << 20
+
+
+def unavailable_reason() -> str | None:
+    """Return why the kernels cannot run on this machine's first GPU, or None where they can."""
+    return _unavailable_on("cuda")
+
+
+def _unavailable_on(device: str) -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed: pip install 'triton>=3.4' (Linux only)"
+    import triton
+
+    found = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    if found < LEAST_TRITON:
+        return f"triton {triton.__version__} is too old: pip install 'triton>=3.4'"
+    if not torch.cuda.is_available():
+        built = "this PyTorch is built without CUDA" if torch.version.cuda is None and torch.version.hip is None else ""
+        return "no GPU: " + (built or "PyTorch finds no CUDA device")
+    index = torch.device(device).index or 0
+    if index >= torch.cuda.device_count():
+        return f"there is no GPU number {index}: PyTorch finds {torch.cuda.device_count()}"
+    capability = torch.cuda.get_device_capability(index)
+    if torch.version.hip is None and capability < LEAST_CAPABILITY:
+        name, have = torch.cuda.get_device_name(index), ".".join(map(str, capability))
+        return f"{name} has compute capability {have}: 8.0 (Ampere) or later is needed"
+    return None
+
+
+def create_step(
+    job: Job,
+    w_in: NDArray[np.float32],
+    w_out: NDArray[np.float32],
+    *,
+    device: str | None = None,
+    workers: int = 1,
+    precision: Precision = "tf32",
+    token_memory: int | None = None,
+    stream_tokens: int = STREAM_TOKENS,
+) -> "TritonStep":
+    """Copy a job and its tables to a GPU and return the Step that trains them there.
+
+    `w_in` and `w_out` are float32 [V, D]; `tables()` copies the trained ones back into them. `device` is "cuda",
+    "cuda:1", ... or "interpreter"; None is the first GPU. `workers` is not used: the grid is `job.tiles_in_flight`.
+    `precision` is that of the products: tf32 (tensor cores), or ieee for parity. `token_memory` is how many bytes the
+    corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time. Raises ValueError for what the
+    kernels cannot honour or a machine that cannot run them, MemoryError, before any allocation, where the GPU is too
+    small.
+    """
+    contract.check(job, w_in, w_out)
+    contract.check_ids(job)
+    _check_supported(job, w_in, w_out)
+    device = device or "cuda"
+    if device == INTERPRETER:
+        return TritonStep(job, w_in, w_out, torch.device("cpu"), 90, precision, token_memory, stream_tokens)
+    reason = _unavailable_on(device)
+    if reason is not None:
+        raise ValueError(f"the triton backend cannot run here: {reason}")
+    where = torch.device("cuda", torch.device(device).index or 0)
+    major, minor = torch.cuda.get_device_capability(where)
+    return TritonStep(job, w_in, w_out, where, 10 * major + minor, precision, token_memory, stream_tokens)
+
+
+def _check_supported(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> None:
+    if w_in.dtype != np.float32 or w_out.dtype != np.float32:
+        raise ValueError("the triton backend needs float32 tables")
+    if not (w_in.flags.c_contiguous and w_out.flags.c_contiguous):
+        raise ValueError("the triton backend needs C-contiguous tables")
+    if job.row_cap != "tile":
+        raise ValueError(f"the triton backend caps rows by tile: row_cap must be 'tile', not {job.row_cap!r}")
+    if job.chunk_size > MAX_CHUNK:
+        raise ValueError(f"the triton backend takes chunks of up to {MAX_CHUNK} positions, not {job.chunk_size}")
+    if job.window > MAX_WINDOW:
+        raise ValueError(f"the triton backend takes windows of up to {MAX_WINDOW}, not {job.window}")
+
+
+def _bits(array: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Return uint32 as int32 of the same bits: the kernels turn them back."""
+    return array.view(np.int32)
+
+
+def bytes_needed(job: Job, vector_size: int, config: Launch, token_memory: int) -> int:
+    """Return the device memory a job takes: two tables, five per-word arrays, every program's notes, and tokens."""
+    V = len(job.keep_threshold)
+    return 8 * V * vector_size + 20 * V + job.tiles_in_flight * config.bytes_a_program + token_memory
+
+
+class TritonStep:
+    """A job at work on a GPU; see contract.Step."""
+
+    def __init__(
+        self,
+        job: Job,
+        w_in: NDArray[np.float32],
+        w_out: NDArray[np.float32],
+        device: torch.device,
+        capability: int,
+        precision: Precision,
+        token_memory: int | None,
+        stream_tokens: int,
+    ) -> None:
+        from triton.runtime.jit import JITFunction
+
+        from w2vfast.kernels import triton_cbow, triton_plan, triton_sg
+
+        self.job, self.device = job, device
+        self._host_tables = (w_in, w_out)
+        self._config = launch(job, w_in.shape[1], tuning(capability), precision)
+        self._kernel = triton_sg.sg_kernel if job.mode == "sg" else triton_cbow.cbow_kernel
+        self._plan_kernel = triton_plan.plan_kernel
+        if device.type == "cpu" and isinstance(self._kernel, JITFunction):
+            raise ValueError("device 'interpreter' needs TRITON_INTERPRET=1 set before triton is imported")
+        self._programs = min(job.tiles_in_flight, job.chunks)
+        resident = self._reserve(w_in.shape[1], token_memory, stream_tokens)
+
+        self._tables = [self._to_device(w_in), self._to_device(w_out)]
+        self._tokens: ResidentTokens | StreamedTokens
+        self._tokens = ResidentTokens(job, device) if resident else StreamedTokens(job, device, stream_tokens)
+        self._keep_threshold = self._to_device(_bits(job.keep_threshold))
+        self._noise = (self._to_device(_bits(job.noise_prob)), self._to_device(job.noise_alias))
+        none = torch.zeros(1, dtype=torch.float32, device=device)
+        weights = (job.in_weight, job.out_weight)
+        self._static = [none if weight is None else self._to_device(weight) for weight in weights]
+        span = job.alpha - job.min_alpha
+        schedule = np.array([job.alpha, span, 1.0 / (job.epochs * len(job.tokens))])
+        self._schedule = self._to_device(schedule)
+        programs, config = self._programs, self._config
+        self._notes = torch.zeros(programs * config.notes, dtype=torch.int32, device=device)
+        self._ids = torch.zeros(programs * config.entries, dtype=torch.int32, device=device)
+        self._weights = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
+        self._scales = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
+        self._gradients = torch.zeros(max(1, programs * config.gradients), dtype=torch.float32, device=device)
+        self._next = torch.zeros(1, dtype=torch.int32, device=device)
+        self._loss = torch.zeros(programs, dtype=torch.float64, device=device)
+        self._counts = torch.zeros((programs, 2), dtype=torch.int64, device=device)
+
+    def _reserve(self, vector_size: int, token_memory: int | None, stream_tokens: int) -> bool:
+        """Return whether the whole corpus stays on the GPU. Raises MemoryError where even streaming needs too much."""
+        job = self.job
+        all_tokens, streamed = 4 * len(job.tokens), stream_bytes(job, stream_tokens)
+        if self.device.type == "cpu":
+            return token_memory is None or all_tokens <= token_memory
+        free = torch.cuda.mem_get_info(self.device)[0] - RESERVED_BYTES
+        needed = bytes_needed(job, vector_size, self._config, streamed)
+        if needed > free:
+            gib = 1 << 30
+            raise MemoryError(
+                f"the GPU has {max(free, 0) / gib:.1f} GiB free and {needed / gib:.1f} GiB are needed, most of it for two "
+                f"tables of {len(job.keep_threshold):,} x {vector_size} float32: raise min_count, set max_final_vocab, "
+                f"or lower vector_size or tokens_in_flight"
+            )
+        room = free - (needed - streamed)
+        return all_tokens <= (room if token_memory is None else min(room, token_memory))
+
+    def _to_device(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.empty(array.shape, dtype=torch.from_numpy(array[:0]).dtype, device=self.device)
+        return tensor.copy_(torch.from_numpy(array))
+
+    def train(self, chunks: NDArray[np.int64], first_rank: int, epoch: int) -> StepResult:
+        """Train on `chunks` (int64 [c], in visiting order); see contract.Step."""
+        contract.check_chunks(self.job, chunks, first_rank, epoch)
+        self._loss.zero_()
+        self._counts.zero_()
+        for start, group in self._tokens.groups(chunks):
+            self._launch(group, first_rank + start, epoch)
+        # The only things to come back; copying them waits for the launches.
+        loss = float(self._loss.sum().cpu())
+        pairs, trained = self._counts.sum(0).cpu().tolist()
+        return StepResult(loss, pairs, trained)
+
+    def _launch(self, group: Group, first_rank: int, epoch: int) -> None:
+        self._next.zero_()
+        self._kernel[(min(self._programs, len(group.order)),)](
+            w_in_ptr=self._tables[0],
+            w_out_ptr=self._tables[1],
+            tokens_ptr=group.tokens,
+            order_ptr=group.order,
+            slots_ptr=group.slots,
+            keep_threshold_ptr=self._keep_threshold,
+            noise_prob_ptr=self._noise[0],
+            noise_alias_ptr=self._noise[1],
+            in_weight_ptr=self._static[0],
+            out_weight_ptr=self._static[1],
+            schedule_ptr=self._schedule,
+            next_ptr=self._next,
+            loss_ptr=self._loss,
+            counts_ptr=self._counts,
+            notes_ptr=self._notes,
+            ids_ptr=self._ids,
+            weights_ptr=self._weights,
+            scales_ptr=self._scales,
+            gradients_ptr=self._gradients,
+            chunks=len(group.order),
+            first_rank=first_rank,
+            epoch=_signed(epoch, 32),
+            seed=_signed(self.job.seed, 64),
+            n_tokens=len(self.job.tokens),
+            V=len(self.job.keep_threshold),
+            cap=self.job.cap,
+            **self._config.constants,
+            num_warps=self._config.num_warps,
+            num_stages=self._config.num_stages,
+            enable_fp_fusion=True,
+        )
+
+    def plan(self, chunk: int, epoch: int) -> ChunkPlan:
+        """Return the plan of a chunk as the device computes it."""
+        job = self.job
+        contract.check_chunks(job, np.array([chunk], np.int64), 0, epoch)
+        start = chunk * job.chunk_size
+        tokens = self._to_device(np.ascontiguousarray(job.tokens[start : start + job.chunk_size]))
+        notes = torch.zeros((self._config.notes,), dtype=torch.int32, device=self.device)
+        most_tiles = -(-job.chunk_size // job.tile)
+        drawn = torch.zeros((most_tiles, job.shared_negatives), dtype=torch.int32, device=self.device)
+        kept = torch.zeros(1, dtype=torch.int32, device=self.device)
+        constants = self._config.constants
+        self._plan_kernel[(1,)](
+            notes_ptr=notes,
+            negatives_ptr=drawn,
+            kept_ptr=kept,
+            tokens_ptr=tokens,
+            keep_threshold_ptr=self._keep_threshold,
+            noise_prob_ptr=self._noise[0],
+            noise_alias_ptr=self._noise[1],
+            chunk=chunk,
+            length=len(tokens),
+            epoch=_signed(epoch, 32),
+            seed=_signed(job.seed, 64),
+            V=len(job.keep_threshold),
+            **{name: constants[name] for name in ("T", "N", "W", "SHRINK", "CHUNK", "BLOCK_P")},
+            BLOCK_N=1 << (job.shared_negatives - 1).bit_length(),
+        )
+        count = int(kept)
+        _, places, offsets = notes.view(-1, job.chunk_size)[:3, :count].cpu().numpy()
+        negatives = drawn[: -(-count // job.tile)].cpu().numpy()
+        return ChunkPlan(start + offsets.astype(np.int64), (places >> 16).astype(np.int32), negatives)
+
+    def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copy the trained tables into the host's and return those."""
+        for host, table in zip(self._host_tables, self._tables, strict=True):
+            torch.from_numpy(host).copy_(table)
+        return self._host_tables
+
+
+def _signed(value: int, bits: int) -> int:
+    """Return the signed integer with the bits of an unsigned one."""
+    return value - (1 << bits) if value >> (bits - 1) else value
