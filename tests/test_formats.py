@@ -261,6 +261,7 @@ def test_a_word_that_is_no_text(tmp_path: Path, name: str) -> None:
 
 def test_check_writable(tmp_path: Path) -> None:
     check_writable(tmp_path / "v.bin")
+    check_writable(tmp_path / "vocabulary", "text")
     (tmp_path / "d.bin").mkdir()
     for path, message in [
         (tmp_path / "v.csv", "suffix '.csv'"),
