@@ -13,6 +13,7 @@ import difflib
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -151,10 +152,10 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
     if not inputs and not arguments.demo:
         raise InputError("no input: name text files, folders, or - for standard input (or try --demo)")
     output = Path(arguments.output or DEFAULT_OUTPUT)
-    binary = {None: None, 0: "txt", 1: "bin"}[arguments.binary]
+    binary = {None: None, 0: "text", 1: "binary"}[arguments.binary]
     formats.check_writable(output, binary)
     if config.save_vocab is not None:
-        formats.check_writable(config.save_vocab, "txt")
+        formats.check_writable(config.save_vocab, "text")
     choice = backends.choose(config)
     screen = _Screen(quiet=not sys.stderr.isatty())
     watch = trainer.Stopwatch()
@@ -176,7 +177,7 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
         )
     screen.close()
     watch = trainer.Stopwatch()
-    formats.save_vectors(result.vectors, output, binary)
+    _save(result.vectors, output, binary)
     result.seconds["save"] = watch.read()[0]
     if arguments.json:
         print(json.dumps(account(result, output)))
@@ -185,6 +186,18 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
         if arguments.demo:
             print(_neighbours(result))
     return 0
+
+
+def _save(vectors: Any, output: Path, format: str | None) -> None:
+    """Save the vectors; if the output can no longer be written (a full disk), save them where temporary files go."""
+    from w2vfast import formats
+
+    try:
+        formats.save_vectors(vectors, output, format)
+    except (OSError, InputError) as error:
+        rescue = Path(tempfile.mkdtemp(prefix="w2vfast-")) / output.name
+        formats.save_vectors(vectors, rescue, format)
+        raise InputError(f"{error}; the vectors are in {rescue} instead") from error
 
 
 def _demo_corpus(config: Config) -> Any:

@@ -1,0 +1,122 @@
+"""Options: bounds, defaults against gensim's, the command line built from them, other tools' spellings."""
+
+import dataclasses
+import inspect
+import math
+
+import pytest
+
+from w2vfast.config import Config, flag
+from w2vfast.errors import InputError
+from w2vfast.train import build_parser, parse
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("window", 0),
+        ("vector_size", 0),
+        ("vector_size", 65537),
+        ("epochs", 0),
+        ("workers", 0),
+        ("workers", -1),
+        ("negative", 0),
+        ("sample", -1e-3),
+        ("sample", math.nan),
+        ("alpha", 0.0),
+        ("alpha", math.inf),
+        ("alpha", math.nan),
+        ("min_alpha", -1.0),
+        ("min_count", 0),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("tile", 0),
+        ("cap", 0.0),
+        ("window", 2.5),
+        ("epochs", True),
+        ("mode", "glove"),
+        ("backend", "cuda"),
+        ("device", "tpu"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(InputError, match=name):
+        Config(**{name: value})
+
+
+def test_min_alpha_above_alpha_is_refused():
+    with pytest.raises(InputError, match="min_alpha"):
+        Config(alpha=0.001, min_alpha=0.01)
+
+
+def test_defaults_are_gensims():
+    from gensim.models import Word2Vec
+
+    theirs = inspect.signature(Word2Vec).parameters
+    ours = {field.name: getattr(Config(), field.name) for field in dataclasses.fields(Config)}
+    shared = sorted(set(theirs) & set(ours) - {"workers"})
+    assert len(shared) >= 13
+    for name in shared:
+        assert ours[name] == theirs[name].default, name
+
+
+def test_every_option_is_a_flag_that_sets_it():
+    """Give each flag a value that is not its default and find it in the config."""
+    values = {
+        "mode": "cbow", "vector_size": 7, "window": 3, "negative": 2, "sample": 0.5, "min_count": 2,
+        "max_vocab_size": 500, "max_final_vocab": 400, "epochs": 9, "alpha": 0.5, "min_alpha": 0.25,
+        "ns_exponent": -0.5, "seed": 77, "workers": 3, "backend": "torch", "device": "cpu", "tile": 8,
+        "shared_negatives": 24, "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
+        "save_vocab": "v",
+    }  # fmt: skip
+    argv = [word for name, value in values.items() for word in (flag(name), str(value))]
+    _, config = parse(["corpus.txt", *argv, "--no-cbow-mean", "--no-shrink-windows"])
+    expected = values | {"cbow_mean": False, "shrink_windows": False, "read_vocab": None}
+    assert dataclasses.asdict(config) == expected
+    assert parse(["c", "--read-vocab", "v"])[1].read_vocab == "v"
+
+
+def test_other_tools_spellings_mean_the_same():
+    word2vec_c = (
+        "-train c.txt -output v.bin -size 50 -window 8 -sample 1e-4 -negative 10 -threads 2 -iter 3 -min-count 1"
+    )
+    fasttext = "-input c.txt -output v.bin -dim 50 -ws 8 -t 1e-4 -neg 10 -thread 2 -epoch 3 -minCount 1"
+    native = (
+        "c.txt -o v.bin --vector-size 50 --window 8 --sample 1e-4 --negative 10 --workers 2 --epochs 3 --min-count 1"
+    )
+    configs = [parse(line.split())[1] for line in (word2vec_c, fasttext, native)]
+    assert configs[0] == configs[1] == configs[2]
+    arguments = parse(word2vec_c.split())[0]
+    assert (arguments.train, arguments.output) == ("c.txt", "v.bin")
+    assert parse(["c", "-alpha", "0.1"])[1].alpha == parse(["c", "-lr", "0.1"])[1].alpha == 0.1
+    assert parse(["c", "--min_count", "3"])[1].min_count == 3
+
+
+def test_aliases_do_not_change_defaults():
+    assert parse(["c", "-cbow", "1"])[1] == Config(mode="cbow")
+    assert parse(["c", "-cbow", "0"])[1] == Config()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["c", "--vector", "5"], "unknown option --vector"),
+        (["c", "-sizes", "5"], "did you mean -size"),
+        (["c", "--window", "two"], "window"),
+        (["c", "--epochs"], "epochs"),
+        (["c", "-cbow", "1", "--mode", "sg"], "contradicts"),
+        (["c", "-hs", "1"], "hs"),
+        (["c", "--sample", "-1"], "sample must be at least 0"),
+    ],
+)
+def test_bad_usage_is_one_line(argv, message):
+    with pytest.raises(InputError, match=message) as error:
+        parse(argv)
+    assert "\n" not in str(error.value)
+
+
+def test_help_names_every_option_with_its_default():
+    text = build_parser().format_help()
+    for field in dataclasses.fields(Config):
+        assert flag(field.name) in text
+    assert "(default: 100)" in text
