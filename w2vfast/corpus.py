@@ -6,12 +6,13 @@ that are then equal are one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 from warnings import warn
 
 import numpy as np
@@ -26,12 +27,15 @@ from w2vfast.vocab import Vocab, encode_words, select_types
 __all__ = ["EncodedCorpus", "Ledger", "encode_sentences", "expand_inputs", "native_unavailable_reason", "scan"]
 
 Progress = Callable[[int, int | None], None]
+ScannerName = Literal["auto", "native", "python"]
 
 _BLOCK_BYTES = 1 << 20
 _NATIVE_BLOCK_BYTES = 1 << 23  # of a stream; shared out among the workers
 _NATIVE_STEP_BYTES = 1 << 25  # of a plain file; between two steps Ctrl-C is seen and progress reported
 _SENTENCE_BATCH = 1 << 16  # words
-_IDS_PER_TYPE = 8  # with max_vocab_size, ids are renumbered when 8 times as many have been given out
+# With max_vocab_size, ids are renumbered when this many have been given out, and this many times max_vocab_size.
+_RENUMBER_IDS = 1 << 19
+_IDS_PER_TYPE = 8
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,10 @@ class EncodedCorpus:
     vocab: Vocab
     ledger: Ledger
     sentences: int
-    _file: IO[bytes] | None = field(default=None, repr=False)
 
     def close(self) -> None:
-        """Let go of the ids and of the cache file."""
+        """Let go of the ids; their memory or file goes with the last view of them."""
         self.tokens = np.empty(0, dtype=np.int32)
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +127,7 @@ def scan(
     cache_dir: Path | None = None,
     memory_limit: int = 1 << 30,
     workers: int = 1,
-    scanner: Literal["auto", "native", "python"] = "auto",
+    scanner: ScannerName = "auto",
     progress: Progress | None = None,
     _block_bytes: int | None = None,
 ) -> EncodedCorpus:
@@ -153,19 +153,18 @@ def scan(
     interner: Any = (
         PythonInterner(pinned, max_vocab_size) if native is None else native.Scanner(pinned, max_vocab_size, workers)
     )
-    store = TokenStore(memory_limit, cache_dir)
-    stream = _Stream(interner, store, options, native.renumber if native is not None else renumber_with_numpy)
     done = 0
-    for file in files:
-        with open_text(file) as text:
-            position = 0
-            for pieces, position in _pieces(text, interner, native is not None, _block_bytes):
-                stream.add(pieces)
-                if progress is not None:
-                    progress(done + position, total)
-            done += text.size if text.size is not None else position
-        store.end_sentence()
-    return stream.finish()
+    with closing(TokenStore(memory_limit, cache_dir)) as store:
+        stream = _Stream(interner, store, options, native.renumber if native is not None else renumber_with_numpy)
+        for file in files:
+            with open_text(file) as text:
+                for pieces, position in _pieces(text, interner, native is not None, _block_bytes):
+                    stream.add(pieces)
+                    if progress is not None:
+                        progress(done + position, total)
+                done += text.size or 0
+            store.end_sentence()
+        return stream.finish()
 
 
 def encode_sentences(
@@ -184,10 +183,11 @@ def encode_sentences(
     """
     options = _Options(min_count, max_vocab_size, max_final_vocab, vocab)
     interner: PythonInterner[str] = PythonInterner(vocab.words if vocab is not None else [], max_vocab_size)
-    stream = _Stream(interner, TokenStore(memory_limit, cache_dir), options, renumber_with_numpy)
-    for batch in _batches(sentences):
-        stream.add([interner.add_sentences(batch, ended=True)])
-    return stream.finish()
+    with closing(TokenStore(memory_limit, cache_dir)) as store:
+        stream = _Stream(interner, store, options, renumber_with_numpy)
+        for batch in _batches(sentences):
+            stream.add([interner.add_sentences(batch, ended=True)])
+        return stream.finish()
 
 
 def _load_native(scanner: str) -> Any:
@@ -229,6 +229,8 @@ def _pieces(text: TextInput, interner: Any, native: bool, block_bytes: int | Non
 def _batches(sentences: Iterable[Iterable[str]]) -> Iterator[list[Sequence[str]]]:
     if isinstance(sentences, str | bytes):
         raise InputError("sentences must be lists of words, not a str; to read a file, use corpus_file or scan()")
+    if not isinstance(sentences, Iterable):
+        raise InputError(f"sentences must be lists of words, not {sentences!r:.60}")
     batch: list[Sequence[str]] = []
     words = 0
     for number, sentence in enumerate(sentences):
@@ -241,6 +243,10 @@ def _batches(sentences: Iterable[Iterable[str]]) -> Iterator[list[Sequence[str]]
             listed = sentence if isinstance(sentence, list | tuple) else list(sentence)
         except TypeError as error:
             raise InputError(f"sentence {number} is {sentence!r:.60}, where a list of words is expected") from error
+        if not set(map(type, listed)) <= {str}:
+            for word in listed:
+                if not isinstance(word, str):
+                    raise InputError(f"sentence {number} holds {word!r:.60}, which is no str; make it one first")
         batch.append(listed)
         words += len(listed)
         if words >= _SENTENCE_BATCH or len(batch) >= _SENTENCE_BATCH:
@@ -260,7 +266,9 @@ class _Stream:
         pinned = len(options.vocab) if options.vocab is not None else 0
         # Bounds what grows with the types ever seen: tables over ids.
         self._renumber_at = (
-            None if options.max_vocab_size is None else pinned + _IDS_PER_TYPE * max(options.max_vocab_size, 1 << 16)
+            None
+            if options.max_vocab_size is None
+            else pinned + max(_RENUMBER_IDS, _IDS_PER_TYPE * options.max_vocab_size)
         )
 
     def add(self, pieces: list[Piece]) -> None:
@@ -295,9 +303,9 @@ class _Stream:
             final[copies] = final[firsts]
         read = self._interner.read
         del self._interner
-        tokens, file = self._store.finish([final[table] for table in tables], self._renumber, found)
+        tokens = self._store.finish([final[table] for table in tables], self._renumber, found)
         sentences = sum(int(np.count_nonzero(tokens[i : i + (1 << 20)] < 0)) for i in range(0, len(tokens), 1 << 20))
-        return EncodedCorpus(tokens, vocab, Ledger(read, found, read - found, lost), sentences, file)
+        return EncodedCorpus(tokens, vocab, Ledger(read, found, read - found, lost), sentences)
 
     def _merge_undecodable(self, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> list[tuple[int, int]]:
         """Add the counts of types that decode to the same word to the first of them; return pairs (copy, first)."""

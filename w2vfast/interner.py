@@ -27,8 +27,6 @@ class _NextId(dict[AnyStr, int]):
     """Gives every new key the next number."""
 
     def __missing__(self, key: AnyStr) -> int:
-        if not isinstance(key, str | bytes):
-            raise InputError(f"a sentence holds {key!r:.60}, which is no word: give lists of str")
         self[key] = number = len(self)
         return number
 
@@ -83,8 +81,6 @@ class PythonInterner(Generic[AnyStr]):
         if entry is None:
             if len(self._living) - self._pinned == self._max_types:
                 self._drop_rare()
-            if not isinstance(word, str | bytes):
-                raise InputError(f"a sentence holds {word!r:.60}, which is no word: give lists of str")
             self._living[word] = entry = [self.next_id, 0]
             self.next_id += 1
         entry[1] += 1

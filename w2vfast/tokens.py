@@ -22,6 +22,7 @@ SIGN = np.int32(-(2**31))
 ID_MASK = np.int32(2**31 - 1)
 
 _CHUNK_TOKENS = 1 << 22  # 16 MiB: what is held twice while a stream in memory is renumbered
+_LEAST_CHUNK_TOKENS = 1 << 12
 _RENUMBER_TOKENS = 1 << 18  # 1 MiB of ids at a time stays in the caches
 
 
@@ -54,16 +55,17 @@ class TokenStore:
     The file has no name, so that nothing is left behind however the process ends.
     """
 
-    def __init__(self, memory_limit: int, cache_dir: Path | None, chunk_tokens: int = _CHUNK_TOKENS) -> None:
+    def __init__(self, memory_limit: int, cache_dir: Path | None, chunk_tokens: int | None = None) -> None:
         self._memory_limit = memory_limit
         self._cache_dir = cache_dir
-        self._chunk_tokens = chunk_tokens
+        # A small limit is taken at its word, but not by writing id after id.
+        self._chunk_tokens = chunk_tokens or min(_CHUNK_TOKENS, max(memory_limit // 4, _LEAST_CHUNK_TOKENS))
         self._file: IO[bytes] | None = None
         self._clear()
 
     def _clear(self) -> None:
         self._full: list[Ids] = []
-        self._chunk = _anonymous(self._chunk_tokens)
+        self._chunk = _anonymous(self._chunk_tokens)  # takes no memory until it is written to
         self._used = 0
         self._length = 0
         self._runs: list[list[int]] = []  # [number of the table that the ids refer to, how many ids]
@@ -105,8 +107,8 @@ class TokenStore:
         if self._file is None:
             self._full.append(self._chunk)
             self._chunk = _anonymous(self._chunk_tokens)
-        else:
-            self._write(self._chunk)
+        elif self._used:
+            self._write(self._chunk[: self._used])
         self._used = 0
 
     def _new_file(self) -> IO[bytes]:
@@ -151,19 +153,28 @@ class TokenStore:
         self._file.seek((kept - self._used) * 4)
         self._file.truncate()
 
-    def finish(self, tables: Sequence[Ids], renumber: Renumber, kept: int) -> tuple[Ids, IO[bytes] | None]:
-        """Renumber for the last time, knowing that `kept` ids stay; return them, with the file they lie in, if any."""
+    def close(self) -> None:
+        """Let go of ids and file; those that `finish` returned stay."""
+        self._clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def finish(self, tables: Sequence[Ids], renumber: Renumber, kept: int) -> Ids:
+        """Renumber for the last time, knowing that `kept` ids stay; return them, as a memmap if they lie in a file."""
+        if self._file is None and self._length * 4 > self._memory_limit:
+            self._put_away()
         if self._file is not None:
             found = self._renumber_file(tables, renumber)
             assert found == kept, f"{found} ids where {kept} were counted"
-            ids = np.memmap(self._file, dtype=np.int32, mode="r+", shape=(kept,))
-            return ids, self._file
+            # The mapping keeps the file alive, and gives its space back when it goes.
+            return np.memmap(self._file, dtype=np.int32, mode="r+", shape=(kept,))
         result = TokenStore(kept * 4, None, max(kept, 1))
         chunks = [*self._full, self._chunk[: self._used]]
         self._full, self._chunk = [], np.empty(0, np.int32)
         result._fill(chunks, self._runs, tables, renumber)
         assert len(result) == kept, f"{len(result)} ids where {kept} were counted"
-        return result._chunk[:kept], None
+        return result._chunk[:kept]
 
     def _fill(self, chunks: list[Ids], runs: list[list[int]], tables: Sequence[Ids], renumber: Renumber) -> None:
         chunks.reverse()
