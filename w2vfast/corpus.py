@@ -89,6 +89,7 @@ class _Interner(Protocol):
     def renumber(self) -> Ids: ...
     def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Ids], int]: ...
     def words(self, types: NDArray[np.int64]) -> list[Any]: ...
+    def texts(self, types: NDArray[np.int64]) -> list[str]: ...
     def find(self, word: Any) -> int: ...
 
 
@@ -285,7 +286,7 @@ class _Stream:
         select = partial(select_types, min_count=self._options.min_count, max_final_vocab=self._options.max_final_vocab)
         if given is None:
             kept = select(counts)
-            vocab = Vocab([_text(word) for word in self._interner.words(kept)], counts[kept])
+            vocab = Vocab(self._interner.texts(kept), counts[kept])
         else:
             kept = select(given.counts, fixed_order=True)
             vocab = Vocab([given.words[i] for i in kept.tolist()], given.counts[kept])
@@ -323,7 +324,3 @@ class _Stream:
                     counts[kind] = 0
                     twins.append((kind, first))
         return twins
-
-
-def _text(word: str | bytes) -> str:
-    return word if isinstance(word, str) else word.decode(errors="replace")

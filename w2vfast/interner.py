@@ -133,6 +133,10 @@ class PythonInterner(Generic[AnyStr]):
         """Return the words of the given type numbers."""
         return [self._types[i] for i in types.tolist()]
 
+    def texts(self, types: NDArray[np.int64]) -> list[str]:
+        """Return the words of the given type numbers as str, with replacement characters for what is not UTF-8."""
+        return [word if isinstance(word, str) else word.decode(errors="replace") for word in self.words(types)]
+
     def find(self, word: AnyStr) -> int:
         """Return the number of the type `word`, -1 if there is none."""
         return self._ids.get(word, -1)

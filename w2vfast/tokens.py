@@ -8,6 +8,7 @@ import errno
 import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +24,7 @@ ID_MASK = np.int32(2**31 - 1)
 
 _CHUNK_TOKENS = 1 << 22  # 16 MiB: what is held twice while a stream in memory is renumbered
 _LEAST_CHUNK_TOKENS = 1 << 12
+_HUGE_FROM_BYTES = 1 << 24
 _RENUMBER_TOKENS = 1 << 18  # 1 MiB of ids at a time stays in the caches
 
 
@@ -46,7 +48,12 @@ def renumber_with_numpy(ids: Ids, table: Ids, out: Ids) -> tuple[int, bool]:
 
 def _anonymous(tokens: int) -> Ids:
     # From mmap, not malloc: freed pages go back to the system at once, and pages never touched cost nothing.
-    return np.frombuffer(mmap.mmap(-1, max(tokens, 1) * 4), dtype=np.int32)[:tokens]
+    memory = mmap.mmap(-1, max(tokens, 1) * 4)
+    if tokens * 4 >= _HUGE_FROM_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        # Most of the time that appending took went into faults on pages of 4 KiB.
+        with suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype=np.int32)[:tokens]
 
 
 class TokenStore:

@@ -518,6 +518,8 @@ py::array_t<T> to_array(const std::vector<T>& values) {
     return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
+using Numbers = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
+
 class Scanner {
 public:
     Scanner(const std::vector<py::bytes>& pinned, std::optional<int64_t> max_types, int workers) {
@@ -575,15 +577,14 @@ public:
         return py::make_tuple(to_array(counts), to_array(undecodable), arrays, tables_[0]->dropped_undecodable());
     }
 
-    py::list words(const py::array_t<int64_t, py::array::c_style | py::array::forcecast>& types) const {
-        py::list words;
-        for (py::ssize_t i = 0; i < types.size(); ++i) {
-            const int64_t number = types.data()[i];
-            if (number < 0 || static_cast<size_t>(number) >= order_.size()) throw py::index_error("no such type");
-            const Type& type = tables_[0]->types()[static_cast<size_t>(order_[static_cast<size_t>(number)])];
-            words.append(py::bytes(type.text, type.length));
-        }
-        return words;
+    // The words of the given types, as bytes.
+    py::list words(const Numbers& types) const {
+        return listed(types, [](const Type& type) { return PyBytes_FromStringAndSize(type.text, type.length); });
+    }
+
+    // The same as str, decoded with replacement.
+    py::list texts(const Numbers& types) const {
+        return listed(types, [](const Type& type) { return PyUnicode_DecodeUTF8(type.text, type.length, "replace"); });
     }
 
     int64_t find(const py::bytes& word) const {
@@ -595,6 +596,19 @@ public:
     }
 
 private:
+    template <typename Make>
+    py::list listed(const Numbers& types, Make make) const {
+        py::list words(types.size());
+        for (py::ssize_t i = 0; i < types.size(); ++i) {
+            const int64_t number = types.data()[i];
+            if (number < 0 || static_cast<size_t>(number) >= order_.size()) throw py::index_error("no such type");
+            PyObject* word = make(tables_[0]->types()[static_cast<size_t>(order_[static_cast<size_t>(number)])]);
+            if (!word) throw py::error_already_set();
+            PyList_SET_ITEM(words.ptr(), i, word);
+        }
+        return words;
+    }
+
     struct Span {
         int table;
         int32_t first, end;
@@ -758,6 +772,7 @@ PYBIND11_MODULE(_scanner, m) {
         .def("renumber", &Scanner::renumber)
         .def("finish", &Scanner::finish)
         .def("words", &Scanner::words, py::arg("types"))
+        .def("texts", &Scanner::texts, py::arg("types"))
         .def("find", &Scanner::find, py::arg("word"));
     m.def("renumber", &renumber, py::arg("ids").noconvert(), py::arg("table").noconvert(), py::arg("out").noconvert());
 }
