@@ -288,9 +288,7 @@ class _Screen:
     def __init__(self, quiet: bool) -> None:
         from tqdm import tqdm
 
-        self._make = lambda **options: tqdm(
-            disable=quiet, file=sys.stderr, smoothing=0.1, dynamic_ncols=True, **options
-        )
+        self._make: Any = partial(tqdm, disable=quiet, file=sys.stderr, smoothing=0.1, dynamic_ncols=True)
         self._scan: Any = None
         self._bar: Any = None
 
