@@ -116,6 +116,7 @@ class Job:
     epochs: int
     alpha: float
     min_alpha: float
+    group_tokens: int = GROUP_TOKENS
 
     @property
     def chunks(self) -> int:
@@ -129,8 +130,8 @@ class Job:
 
     @property
     def chunks_in_group(self) -> int:
-        """Chunks that batches of tiles are taken from: one a tile in flight, but a million positions at most."""
-        return max(1, min(self.tiles_in_flight, GROUP_TOKENS // self.chunk_size))
+        """Chunks that batches of tiles are taken from: one a tile in flight, but `group_tokens` positions at most."""
+        return max(1, min(self.tiles_in_flight, self.group_tokens // self.chunk_size))
 
     def learning_rate(self, epoch: int, rank: int, offset: int) -> float:
         """Return the learning rate of the tile that begins `offset` positions into the `rank`-th chunk of `epoch`."""

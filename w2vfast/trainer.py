@@ -71,13 +71,15 @@ class Stopwatch:
         return time.perf_counter() - self._wall, time.process_time() - self._cpu
 
 
-def make_job(corpus: EncodedCorpus, config: Config, choice: backends.Choice) -> Job:
-    """Return what a backend needs to train on a corpus."""
+def make_job(
+    corpus: EncodedCorpus, config: Config, choice: backends.Choice, tiles: schedule.TileSettings | None = None
+) -> Job:
+    """Return what a backend needs to train on a corpus; `tiles` stands in for what schedule.py would choose."""
     counts = corpus.vocab.counts
     noise_prob, noise_alias = plan.alias_table(plan.noise_distribution(counts, config.ns_exponent))
     tokens = len(corpus.tokens)
     kept = tokens * float(counts @ plan.keep_probability(counts, config.sample)) / float(counts.sum())
-    tiles = schedule.choose(config, choice.name, choice.device, kept * config.epochs, tokens)
+    tiles = tiles or schedule.choose(config, choice.name, choice.device, kept * config.epochs, tokens)
     weights: tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None] = None, None
     if tiles.static_cap:
         weights = plan.static_weights(
@@ -162,18 +164,20 @@ def train_corpus(
     config: Config,
     choice: backends.Choice | None = None,
     *,
+    job: Job | None = None,
     scanned: tuple[float, float] = (0.0, 0.0),
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainResult:
     """Train on an encoded corpus and return the vectors with their account.
 
+    `job` stands in for what `make_job` would return: experiments change its tile settings.
     `scanned` is the (wall, CPU) seconds that encoding took; `on_start` is called with the result, still empty of
     losses, when all settings are known; `on_progress` about four times a second. Raises DivergenceError as soon as the
     loss is not finite.
     """
     choice = choice or backends.choose(config)
-    job = make_job(corpus, config, choice)
+    job = job or make_job(corpus, config, choice)
     watch = Stopwatch()
     w_in = plan.initial_vectors(len(corpus.vocab.words), config.vector_size, config.seed)
     w_out = np.zeros_like(w_in)
