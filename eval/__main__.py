@@ -1,0 +1,161 @@
+"""The command that evaluates word vectors.
+
+    python -m w2vfast.eval vectors.bin --restrict-vocab 30000
+    python -m w2vfast.eval neighbours vectors.bin king paris
+    python -m w2vfast.eval compare corpus.txt --seeds 3 --report report.html
+
+Results on stdout or in a file, progress on stderr. Exit code 2 on bad input.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from w2vfast.errors import InputError
+from w2vfast.eval.datasets import RESTRICT_VOCAB
+from w2vfast.eval.tables import table
+
+ProgramName = "python -m w2vfast.eval"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError with the message."""
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "neighbours": _neighbours,
+        "analogy": _analogy,
+        "compare": _compare,
+        "report": _report,
+    }
+    name = arguments[0] if arguments and arguments[0] in commands else None
+    try:
+        if name is None:
+            _measure(arguments)
+        else:
+            commands[name](arguments[1:])
+    except InputError as error:
+        print(f"w2vfast.eval: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("w2vfast.eval: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _measure(argv: list[str]) -> None:
+    parser = Parser(
+        prog=ProgramName,
+        description="Measure word vectors: WordSim-353, SimLex-999 and Google's analogies, and any further file.",
+        epilog="Further commands: neighbours VECTORS WORD..., analogy VECTORS A B C, compare CORPUS, report VECTORS; "
+        "each has its own --help.",
+        allow_abbrev=False,
+    )
+    _add_vectors(parser)
+    _add_data(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    from w2vfast.eval.measure import as_text, measure
+    from w2vfast.formats import load_vectors
+
+    measured = measure(
+        load_vectors(options.vectors),
+        similarity=options.similarity,
+        analogies=options.analogies,
+        categories=options.categories,
+        restrict_vocab=options.restrict_vocab,
+    )
+    print(json.dumps({"vectors": options.vectors, **measured}) if options.json else as_text(measured))
+
+
+def _add_vectors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("vectors", help="a file of vectors: .bin, .txt, .vec (or these .gz), .kv, .safetensors")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--restrict-vocab",
+        type=int,
+        default=RESTRICT_VOCAB,
+        metavar="N",
+        help="look for words among the N most frequent (default: 300000, as in gensim)",
+    )
+    for name, lines in (
+        ("--similarity", "two words and a score a line (tabs, commas or spaces)"),
+        ("--analogies", "four words a line, ': section' lines between them"),
+        ("--categories", "a word and its category a line; gives the purity of clusters"),
+    ):
+        parser.add_argument(
+            name, action="append", default=[], metavar="FILE", help=f"measure this file too: {lines}; can be repeated"
+        )
+
+
+def _neighbours(argv: list[str]) -> None:
+    parser = Parser(
+        prog=f"{ProgramName} neighbours", description="Show the nearest neighbours of words.", allow_abbrev=False
+    )
+    _add_vectors(parser)
+    parser.add_argument("words", nargs="+", metavar="WORD")
+    _add_look(parser)
+    options = parser.parse_args(argv)
+    from w2vfast.eval.neighbours import nearest
+    from w2vfast.formats import load_vectors
+
+    found = nearest(load_vectors(options.vectors), options.words, topn=options.topn)
+    if options.json:
+        print(json.dumps(found))
+    else:
+        print("\n\n".join(_ranking(word, near) for word, near in found.items()))
+
+
+def _analogy(argv: list[str]) -> None:
+    parser = Parser(
+        prog=f"{ProgramName} analogy",
+        description="Answer: A is to B as C is to what? The words nearest to B - A + C; "
+        "`analogy vectors.bin king man queen` asks for woman.",
+        allow_abbrev=False,
+    )
+    _add_vectors(parser)
+    parser.add_argument("words", nargs=3, metavar=("A", "B", "C"))
+    _add_look(parser)
+    options = parser.parse_args(argv)
+    from w2vfast.eval.neighbours import complete_analogy
+    from w2vfast.formats import load_vectors
+
+    a, b, c = options.words
+    found = complete_analogy(load_vectors(options.vectors), a, b, c, topn=options.topn)
+    print(json.dumps(found) if options.json else _ranking(f"{a} : {b} = {c} : ?", found))
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--topn", type=int, default=10, metavar="N", help="words to show (default: 10)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _ranking(title: str, found: list[tuple[str, float]]) -> str:
+    return table([title, "cosine"], [[word, f"{cosine:.3f}"] for word, cosine in found])
+
+
+def _compare(argv: list[str]) -> None:
+    from w2vfast.eval import compare
+
+    compare.run(argv)
+
+
+def _report(argv: list[str]) -> None:
+    from w2vfast.eval import report
+
+    report.run(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
