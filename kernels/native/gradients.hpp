@@ -1,0 +1,80 @@
+// From scores to gradients lr * weight * (label - sigmoid(score)) in place, with the loss: positives and negatives.
+//
+// The loss sums weight * softplus; equal weights share a logarithm, of the product of their 1 + exp(-|s|).
+#pragma once
+
+#include "simd.hpp"
+
+namespace w2v {
+
+// Positives, weight 1: `score` [count, rounded up to LANES] becomes lr * (1 - sigmoid). Returns the loss.
+inline float positive_gradients(float *score, int count, float lr) {
+    Vec linear{}, product = splat(1.0f), logs{};
+    int factors = 0;
+    for (int p = 0; p < count; p += LANES) {
+        const Vec s = load(score + p);
+        const Sigmoid opposite = sigmoid(-s);
+        store(score + p, opposite.value * lr);
+        Vec above = max(-s, Vec{});
+        Vec factor = opposite.one_plus;
+        if (count - p < LANES) {
+            above = first_lanes(above, count - p);
+            factor = first_lanes(factor - 1.0f, count - p) + 1.0f;
+        }
+        linear += above;
+        product *= factor;
+        if (++factors == MOST_FACTORS) {
+            logs += log_from_one(product);
+            product = splat(1.0f);
+            factors = 0;
+        }
+    }
+    return sum(linear + (logs + log_from_one(product)));
+}
+
+// Negatives of one weight a row: score[r][k] becomes -lr * weight * sigmoid, weight = row_weight[r] * share.
+inline float uniform_negative_gradients(
+    float *score, int ld, int rows, int vectors, const float *row_weight, float share, float lr
+) {
+    Vec loss{};
+    for (int r = 0; r < rows; ++r) {
+        const float weight = row_weight[r] * share, step = -lr * weight;
+        float *s_row = score + static_cast<size_t>(r) * ld;
+        Vec softplus{};
+        for (int begin = 0; begin < vectors; begin += MOST_FACTORS) {
+            Vec product = splat(1.0f);
+            const int end = begin + MOST_FACTORS < vectors ? begin + MOST_FACTORS : vectors;
+            for (int v = begin; v < end; ++v) {
+                const Vec s = load(s_row + v * LANES);
+                const Sigmoid sig = sigmoid(s);
+                store(s_row + v * LANES, sig.value * step);
+                softplus += max(s, Vec{});
+                product *= sig.one_plus;
+            }
+            softplus += log_from_one(product);
+        }
+        loss += softplus * weight;
+    }
+    return sum(loss);
+}
+
+// Negatives in general: `pair_weight` [rows, ld] times column_weight[k] is the weight; it is left multiplied out.
+inline float negative_gradients(
+    float *score, float *pair_weight, int ld, int rows, int vectors, const float *column_weight, float lr
+) {
+    Vec loss{};
+    for (int r = 0; r < rows; ++r) {
+        for (int v = 0; v < vectors; ++v) {
+            const size_t at = static_cast<size_t>(r) * ld + v * LANES;
+            const Vec s = load(score + at);
+            const Vec weight = load(pair_weight + at) * load(column_weight + v * LANES);
+            const Sigmoid sig = sigmoid(s);
+            store(score + at, sig.value * (weight * -lr));
+            store(pair_weight + at, weight);
+            loss += weight * (max(s, Vec{}) + log_from_one(sig.one_plus));
+        }
+    }
+    return sum(loss);
+}
+
+}  // namespace w2v

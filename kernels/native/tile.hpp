@@ -1,0 +1,133 @@
+// What both modes share: a tile's buffers, and the negatives' side of a step.
+#pragma once
+
+#include "dense.hpp"
+#include "gradients.hpp"
+#include "tile_plan.hpp"
+
+namespace w2v {
+
+// Buffers of one worker; rows are `ld` floats apart, their padding beyond D is always 0.
+struct Workspace {
+    int64_t D;
+    int ld, vectors, ld_negatives;
+    float share, cap;                   // share = K / N
+    Buffer in, left, out;               // snapshots of W_in rows (CBOW), left operands, W_out rows
+    Buffer panel;                       // the negatives transposed, [D, ld_negatives]
+    Buffer score, pair_weight;          // [rows, ld_negatives]
+    Buffer pair_score, own_score;       // one a pair
+    Buffer step_left, step_out, step;   // updates of the left operands, of the negatives, of one row
+    Buffer column_share, negative_sum;  // [ld_negatives]: K / N times a negative's draws; its summed weight
+
+    explicit Workspace(const Job &job)
+        : D(job.D),
+          ld(padded(job.D)),
+          vectors(vectors_of(job.D)),
+          ld_negatives(padded(job.shared_negatives)),
+          share(static_cast<float>(static_cast<double>(job.negative) / job.shared_negatives)),
+          cap(static_cast<float>(job.cap)) {
+        const TileShape shape(job);
+        const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_negatives);
+        const size_t rows = (shape.tokens / SCORE_ROWS + 1) * SCORE_ROWS;
+        if (job.cbow) in.resize(shape.in_rows * row);
+        left.resize(rows * row);
+        out.resize(shape.out_rows * row);
+        panel.resize(static_cast<size_t>(vectors) * LANES * score_row);
+        score.resize(rows * score_row);
+        pair_weight.resize(rows * score_row);
+        pair_score.resize(shape.pairs + PAIR_SLACK);
+        own_score.resize(shape.tokens + PAIR_SLACK);
+        step_left.resize(rows * row);
+        step_out.resize(shape.negatives * row);
+        step.resize(row);
+        column_share.resize(score_row);
+        negative_sum.resize(score_row);
+    }
+
+    // Fills with NaN all that a tile must not read before it is written: for tests.
+    void poison() {
+        const float nan = std::numeric_limits<float>::quiet_NaN();
+        for (Buffer *rows : {&in, &left, &out, &step_left, &step_out, &step}) {
+            for (size_t i = 0; i < rows->size(); ++i) {
+                if (static_cast<int64_t>(i % ld) < D) rows->data()[i] = nan;
+            }
+        }
+        for (Buffer *flat : {&panel, &score, &pair_weight, &pair_score, &own_score, &column_share, &negative_sum}) {
+            std::fill(flat->data(), flat->data() + flat->size(), nan);
+        }
+    }
+
+    float *row(Buffer &rows, int r) { return rows.data() + static_cast<size_t>(r) * ld; }
+    int negative_vectors(const TilePlan &tile) const { return (tile.negatives + LANES - 1) / LANES; }
+};
+
+// Copies the rows of a table that a tile names into a buffer.
+inline void gather_rows(Workspace &w, const float *table, const std::vector<int32_t> &id, int count, Buffer &to) {
+    for (int r = 0; r < count; ++r) gather(table + static_cast<int64_t>(id[r]) * w.D, w.D, w.row(to, r));
+}
+
+// Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Returns the loss.
+inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &masked, bool mask) {
+    const int vectors = w.negative_vectors(tile), width = vectors * LANES, ld = w.ld_negatives;
+    transpose_rows(w.out.data(), w.ld, tile.negatives, static_cast<int>(w.D), w.panel.data(), ld);
+    scores(
+        w.left.data(), w.ld, tile.rows, w.panel.data(), ld, vectors, static_cast<int>(w.D), w.score.data(), ld
+    );
+    float *sums = w.negative_sum.data();
+    if (tile.uniform) {
+        float total = 0;
+        for (int r = 0; r < tile.rows; ++r) total += tile.row_weight[r];
+        std::fill(sums, sums + width, total * w.share);
+        return uniform_negative_gradients(
+            w.score.data(), ld, tile.rows, vectors, tile.row_weight.data(), w.share, tile.lr
+        );
+    }
+    for (int k = 0; k < width; ++k) w.column_share.data()[k] = w.share * tile.negative_count[k];
+    for (int r = 0; r < tile.rows; ++r) {
+        float *row = w.pair_weight.data() + static_cast<size_t>(r) * ld;
+        std::fill(row, row + width, tile.row_weight[r]);
+    }
+    if (mask) {
+        const int touched = masked.start[tile.negatives];
+        for (int i = 0; i < touched; ++i) {
+            const int p = masked.by_col_pair[i];
+            w.pair_weight.data()[static_cast<size_t>(masked.row[p]) * ld + masked.col[p]] -= 1;
+        }
+    }
+    const float loss = negative_gradients(
+        w.score.data(), w.pair_weight.data(), ld, tile.rows, vectors, w.column_share.data(), tile.lr
+    );
+    std::fill(sums, sums + width, 0.0f);
+    for (int r = 0; r < tile.rows; ++r) {
+        const float *row = w.pair_weight.data() + static_cast<size_t>(r) * ld;
+        for (int k = 0; k < width; ++k) sums[k] += row[k];
+    }
+    return loss;
+}
+
+// Adds to W_out what the left rows teach it: through the negatives (gradients in `score`) and through `pairs`.
+inline void update_outputs(const Job &job, Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g) {
+    rank_update(
+        w.score.data(), 1, w.ld_negatives, tile.negatives, tile.rows, w.left.data(), w.ld, w.vectors, w.step_out.data(),
+        w.ld
+    );
+    for (int c = 0; c < tile.out_count; ++c) {
+        const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
+        const int32_t *pair = pairs.by_col_pair.data() + pairs.start[c];
+        const int count = pairs.in_column(c);
+        const auto weight = [&](int i) { return g[pair[i]]; };
+        const int32_t id = tile.out_id[c];
+        float *to = job.w_out + static_cast<int64_t>(id) * w.D;
+        if (c < tile.negatives) {
+            float *step = w.row(w.step_out, c);
+            if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.vectors, step);
+            const float total = tile.out_weight[c] + w.negative_sum.data()[c];
+            scatter(to, w.D, step, cap_scale(total, job.out_weight, id, tile.lr, w.cap));
+        } else if (count > 0) {
+            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.vectors, w.step.data());
+            scatter(to, w.D, w.step.data(), cap_scale(tile.out_weight[c], job.out_weight, id, tile.lr, w.cap));
+        }
+    }
+}
+
+}  // namespace w2v

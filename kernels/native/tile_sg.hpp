@@ -1,0 +1,38 @@
+// The skip-gram tile: left operands are the distinct centres' rows of W_in, outputs the negatives and all targets.
+//
+//     S = V . [U; Neg]^T    dV = G . [U; Neg]    d[U; Neg] = G^T . V      (DESIGN.md, The tile step)
+#pragma once
+
+#include "tile.hpp"
+
+namespace w2v {
+
+inline float skip_gram_tile(const Job &job, Workspace &w, const TilePlan &tile) {
+    const PairList &pairs = tile.pairs;
+    if (tile.rows == 0) return 0;
+    gather_rows(w, job.w_in, tile.in_id, tile.in_count, w.left);
+    gather_rows(w, job.w_out, tile.out_id, tile.out_count, w.out);
+    float loss = negatives_side(w, tile, pairs, job.target_mask);
+    float *g = w.pair_score.data();
+    pair_dots(pairs, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g);
+    loss += positive_gradients(g, pairs.count, tile.lr);
+
+    rank_update(
+        w.score.data(), w.ld_negatives, 1, tile.rows, tile.negatives, w.out.data(), w.ld, w.vectors, w.step_left.data(),
+        w.ld
+    );
+    for (int s = 0, p = 0; s < pairs.segments; p = pairs.segment_end[s++]) {
+        const auto weight = [&](int i) { return g[p + i]; };
+        float *step = w.row(w.step_left, pairs.segment_row[s]);
+        sum_rows<true>(pairs.col.data() + p, pairs.segment_end[s] - p, weight, w.out.data(), w.ld, w.vectors, step);
+    }
+    update_outputs(job, w, tile, pairs, g);
+    for (int r = 0; r < tile.in_count; ++r) {
+        const int32_t id = tile.in_id[r];
+        const float scale = cap_scale(tile.in_weight[r], job.in_weight, id, tile.lr, w.cap);
+        scatter(job.w_in + static_cast<int64_t>(id) * w.D, w.D, w.row(w.step_left, r), scale);
+    }
+    return loss;
+}
+
+}  // namespace w2v

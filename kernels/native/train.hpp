@@ -1,0 +1,108 @@
+// Workers: each takes the next chunk and trains on its tiles, planning one tile ahead of the arithmetic.
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "tile_cbow.hpp"
+#include "tile_sg.hpp"
+
+namespace w2v {
+
+struct Result {
+    double loss = 0;
+    int64_t pairs = 0, trained = 0;
+};
+
+class Worker {
+  public:
+    explicit Worker(const Job &job) : job_(job), workspace_(job) {
+        for (TilePlan &tile : tiles_) tile.resize(job);
+    }
+
+    void train_chunk(int64_t chunk, int64_t rank, uint32_t epoch, bool poison, Result &result) {
+        plan_.compute(job_, chunk, epoch);
+        const int tiles = (plan_.kept + job_.tile - 1) / job_.tile;
+        if (tiles > 0) tiles_[0].build(job_, plan_, chunk, rank, epoch, 0);
+        for (int t = 0; t < tiles; ++t) {
+            if (t + 1 < tiles) {
+                TilePlan &next = tiles_[(t + 1) % 2];
+                next.build(job_, plan_, chunk, rank, epoch, t + 1);
+                prefetch_rows(next);
+            }
+            if (poison) workspace_.poison();
+            const TilePlan &tile = tiles_[t % 2];
+            result.loss += job_.cbow ? cbow_tile(job_, workspace_, tile) : skip_gram_tile(job_, workspace_, tile);
+            result.pairs += tile.positives;
+        }
+        result.trained += plan_.kept;
+    }
+
+  private:
+    void prefetch_rows(const TilePlan &tile) const {
+        for (int r = 0; r < tile.in_count; ++r) {
+            prefetch(job_.w_in + static_cast<int64_t>(tile.in_id[r]) * job_.D, job_.D);
+        }
+        for (int r = 0; r < tile.out_count; ++r) {
+            prefetch(job_.w_out + static_cast<int64_t>(tile.out_id[r]) * job_.D, job_.D);
+        }
+    }
+
+    const Job &job_;
+    ChunkPlan plan_;
+    TilePlan tiles_[2];
+    Workspace workspace_;
+};
+
+class Trainer {
+  public:
+    Trainer(const Job &job, int workers, bool poison) : job_(job), poison_(poison), workers_(workers) {}
+
+    // Trains on chunks[0 .. count); the first one is the first_rank-th of the epoch. With one worker the result, tables
+    // and loss, is the same bit for bit on every run.
+    Result train(const int64_t *chunks, int64_t count, int64_t first_rank, uint32_t epoch) {
+        const int active = static_cast<int>(std::min<int64_t>(static_cast<int64_t>(workers_.size()), count));
+        std::vector<Result> results(workers_.size());
+        std::vector<std::exception_ptr> errors(workers_.size());
+        std::atomic<int64_t> next{0};
+        const auto work = [&](int id) {
+            try {
+                if (!workers_[id]) workers_[id] = std::make_unique<Worker>(job_);
+                for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+                    workers_[id]->train_chunk(chunks[i], first_rank + i, epoch, poison_, results[id]);
+                }
+            } catch (...) {
+                errors[id] = std::current_exception();
+            }
+        };
+        std::vector<std::thread> threads;
+        try {
+            for (int id = 1; id < active; ++id) threads.emplace_back(work, id);
+        } catch (...) {
+            errors[0] = std::current_exception();
+            next = count;
+        }
+        if (active > 0 && !errors[0]) work(0);
+        for (std::thread &thread : threads) thread.join();
+        for (const std::exception_ptr &error : errors) {
+            if (error) std::rethrow_exception(error);
+        }
+        Result total;
+        for (const Result &result : results) {
+            total.loss += result.loss;
+            total.pairs += result.pairs;
+            total.trained += result.trained;
+        }
+        return total;
+    }
+
+  private:
+    const Job &job_;
+    bool poison_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace w2v

@@ -1,0 +1,118 @@
+"""The native CPU backend: picks the widest build of kernels/native that this processor runs, and checks its input.
+
+The builds differ in speed and in the last bits of a float, not in what they compute. Threads share the tables in place
+and each takes the next chunk (kernels/native/rows.hpp has the argument why that is safe); one worker is reproducible
+bit for bit.
+"""
+
+import importlib
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2vfast.kernels import contract
+from w2vfast.kernels.contract import ChunkPlan, Job, StepResult
+
+BUILDS = ("base", "avx2", "avx512")  # each runs where the next one does
+MAX_VECTOR_SIZE = 65_536
+MAX_TILE = 4096
+MAX_WINDOW = 4096
+MAX_NEGATIVE = 1 << 20
+
+
+def _module(build: str) -> Any:
+    return importlib.import_module(f"w2vfast.kernels._native_{build}")
+
+
+def unavailable_reason() -> str | None:
+    """Return why the native backend cannot run here, None where it can."""
+    try:
+        _module("base")
+    except ImportError as error:
+        return f"not built ({error}): install a C++17 compiler and install w2vfast again"
+    return None
+
+
+def runnable_builds() -> list[str]:
+    """Return the builds that are present and that this processor runs, the widest last."""
+    supported = BUILDS[: BUILDS.index(_module("base").best_build()) + 1]
+    present = []
+    for build in supported:
+        try:
+            _module(build)
+        except ImportError:
+            continue
+        present.append(build)
+    return present
+
+
+def create_step(
+    job: Job,
+    w_in: NDArray[np.float32],
+    w_out: NDArray[np.float32],
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    build: str | None = None,
+    poison: bool = False,
+) -> "NativeStep":
+    """Return a step that updates the given tables in place with `workers` threads.
+
+    The tables are float32 [V, D], C-contiguous and writable. `build` forces one of `runnable_builds()` and `poison`
+    fills the tiles' buffers with NaN before each tile; both are for tests. Raises ValueError for what it cannot honour.
+    """
+    contract.check(job, w_in, w_out)
+    contract.check_ids(job)
+    if device != "cpu":
+        raise ValueError(f"the native backend runs on the CPU, not on {device!r}")
+    if workers < 1:
+        raise ValueError("workers must be at least 1")
+    for name, table in (("w_in", w_in), ("w_out", w_out)):
+        if table.dtype != np.float32 or not table.flags.c_contiguous or not table.flags.writeable:
+            raise ValueError(f"{name} must be float32, C-contiguous and writable")
+    if np.shares_memory(w_in, w_out):
+        raise ValueError("w_in and w_out must not overlap")
+    if job.row_cap == "batch" and job.tokens_in_flight > job.tile:
+        raise ValueError("the native backend computes one tile at a time: row_cap 'batch' needs the torch backend")
+    for name, value, most in (
+        ("vector_size", w_in.shape[1], MAX_VECTOR_SIZE),
+        ("tile", job.tile, MAX_TILE),
+        ("window", job.window, MAX_WINDOW),
+        ("negative", job.negative, MAX_NEGATIVE),
+        ("chunk_size", job.chunk_size, 1 << 30),
+        ("epochs", job.epochs, 1 << 30),
+    ):
+        if value > most:
+            raise ValueError(f"{name} must be at most {most} on the native backend, not {value}")
+    builds = runnable_builds()
+    if build is not None and build not in builds:
+        raise ValueError(f"build {build!r} cannot run here; {', '.join(builds)} can")
+    return NativeStep(job, w_in, w_out, workers, build or builds[-1], poison)
+
+
+class NativeStep:
+    """One job on the CPU; see contract.Step."""
+
+    def __init__(
+        self, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int, build: str, poison: bool
+    ) -> None:
+        self.build = build
+        self._job, self._w_in, self._w_out = job, w_in, w_out
+        values = {field.name: getattr(job, field.name) for field in fields(job)}
+        self._step = _module(build).Step(values, w_in, w_out, workers, poison)
+
+    def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the tables, the arrays that were given."""
+        return self._w_in, self._w_out
+
+    def plan(self, chunk: int, epoch: int) -> ChunkPlan:
+        """Return the plan of one chunk."""
+        contract.check_chunks(self._job, np.array([chunk], np.int64), 0, epoch)
+        return ChunkPlan(*self._step.plan(chunk, epoch))
+
+    def train(self, chunks: NDArray[np.int64], first_rank: int, epoch: int) -> StepResult:
+        """Train on chunks in visiting order; other Python threads run meanwhile."""
+        contract.check_chunks(self._job, chunks, first_rank, epoch)
+        return StepResult(*self._step.train(np.ascontiguousarray(chunks), first_rank, epoch))
