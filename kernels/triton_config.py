@@ -50,26 +50,28 @@ class Launch:
     """The constants of a job's kernel, and the sizes in entries of what each program owns."""
 
     constants: dict[str, int | bool | str]
+    runtime: dict[str, int]  # bounds of loops, kept from the compiler so that it does not unroll them
     num_warps: int
     num_stages: int
     notes: int
     entries: int
-    gradients: int
+    scores: int
 
     @property
     def bytes_a_program(self) -> int:
         """Device memory that each program owns."""
-        return 4 * (self.notes + 3 * self.entries + self.gradients)
+        return 4 * (self.notes + 3 * self.entries + self.scores)
 
 
 def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
     """Return the constants that train a job with an architecture's tuning."""
     T, N, W = job.tile, job.shared_negatives, job.window
-    halo = T + 2 * W
-    columns = halo + N if job.mode == "sg" else T + N
     block_t = _block(T)
-    block_c = min(_block(columns), max(MIN_BLOCK, chosen.max_scores // block_t))
-    groups = -(-columns // block_c)
+    block_c = max(MIN_BLOCK, min(32, chosen.max_scores // block_t))
+    blocks = -(-((T + 2 * W if job.mode == "sg" else T) + N) // block_c)
+    per_group = min(blocks, max(1, chosen.max_scores // (block_t * block_c)))
+    groups = -(-blocks // per_group)
+    columns = groups * per_group * block_c
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
     block_d = max(MIN_BLOCK, min(chosen.block_d, _block(vector_size), 4096 // block_t))
     constants: dict[str, int | bool | str] = {
@@ -83,25 +85,30 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
         "CHUNK": job.chunk_size,
         "NOTES": NOTES,
         "GROUPS": groups,
+        "PER_GROUP": per_group,
         "BLOCK_T": block_t,
         "BLOCK_C": block_c,
         "BLOCK_D": block_d,
-        "BLOCK_P": min(1024, _block(job.chunk_size)),
+        "BLOCK_P": min(512, _block(job.chunk_size)),
         "BLOCK_E": 32,
         "PRECISION": precision,
     }
     if job.mode == "sg":
         constants |= {"TARGET_MASK": job.target_mask}
+        runtime = {"vector_size": vector_size, "groups": groups}
         rows_in = block_t
     else:
-        block_h = min(_block(halo), 128)
-        rows_in = -(-halo // block_h) * block_h
-        constants |= {"CBOW_MEAN": job.cbow_mean, "HALO_GROUPS": rows_in // block_h, "BLOCK_H": block_h}
+        block_h = min(_block(T + 2 * W), 32)
+        halo_blocks = -(-(T + 2 * W) // block_h)
+        runtime = {"vector_size": vector_size, "groups": groups, "halo_blocks": halo_blocks}
+        rows_in = halo_blocks * block_h
+        constants |= {"CBOW_MEAN": job.cbow_mean, "HALO_BLOCKS": halo_blocks, "BLOCK_H": block_h}
     return Launch(
         constants=constants,
+        runtime=runtime,
         num_warps=chosen.num_warps,
         num_stages=chosen.num_stages,
         notes=NOTES * job.chunk_size,
-        entries=groups * block_c + rows_in,
-        gradients=groups * block_c * block_t if groups > 1 else 0,
+        entries=columns + rows_in,
+        scores=columns * block_t,
     )

@@ -4,18 +4,19 @@ A program takes the next chunk of the visiting order, plans it (triton_plan.py) 
 A tile is T centres, V = W_in[centres] [T, D], against C = (T + 2W) + N columns, X = W_out[halo and negatives] [C, D]:
 
     S  = V X^T                                          [T, C]   pass 1, D walked in steps of BLOCK_D
-    G  = lr * weight * (label - sigmoid(S))             [T, C]   kept in registers
+    G  = lr * weight * (label - sigmoid(S))             [T, C]
     dV = s_in * (G X)      dX = s_out * (G^T V)                  pass 2, the same steps; added by relaxed atomics
 
 s_in and s_out are the row cap's scales: the smaller of what the tile's exact count and the static count allow. Columns
-are worked on BLOCK_C at a time. Where they all fit (GROUPS == 1: every shipped configuration) each row is read twice and
-added to once: three moves where two are distinct. Else G goes through memory, and V is read once more a group.
+are worked on in blocks of BLOCK_C; PER_GROUP blocks of S stay in registers while D is walked. Where these are all
+(GROUPS == 1: every shipped configuration) each row is read twice and added to once: three moves where two are distinct.
+Else V is read once more a group. S and G wait in the program's own memory, in the caches, between the passes.
 
 Races tolerated. Programs do not wait for each other, so:
 - a row may be read while others add to it: a read may hold some of their additions and not the rest, element by element;
 - the second read of a row may see more of them than the first: G comes from slightly older rows than dV and dX;
-- additions are atomic: none is lost. Within a tile all reads of a step come before its additions (the dots' operands go
-  through shared memory and a barrier), so a tile does not see its own.
+- additions are atomic: none is lost. Within a tile all reads of a step come before its additions (a barrier stands
+  between), so a tile does not see its own; the next tile of the program may miss the last ones of this;
 - W_in and W_out are read through L1, which other processors' additions do not refresh. A row that a program reads and
   has a gradient for it also adds to, which drops the line: what it reads is no older than its own last tile with the row.
 """
@@ -23,8 +24,8 @@ Races tolerated. Programs do not wait for each other, so:
 import triton
 import triton.language as tl
 
-from w2vfast.kernels.triton_plan import in_window, learning_rate, negatives, plan_chunk, window_of
-from w2vfast.kernels.triton_tile import gather, note_scales, scatter, score_gradient
+from w2vfast.kernels.triton_plan import in_window, learning_rate, plan_chunk, window_of
+from w2vfast.kernels.triton_tile import gather, note_columns, note_scales, scatter, score_gradient
 
 
 @triton.jit
@@ -32,71 +33,172 @@ def _targets_equal(e, drawn, notes_ptr, centre, left, right, W: tl.constexpr):
     """Add to e [T, C] how many of each centre's targets are the words `drawn` [C]."""
     for distance in range(-W, W + 1):
         is_target = (distance >= -left) & (distance <= right) & (distance != 0)
-        word = tl.load(notes_ptr + centre + distance, mask=is_target, other=-1)
+        word = tl.load(notes_ptr + centre + distance, mask=is_target, other=-2)
         e += tl.where(is_target[:, None] & (word[:, None] == drawn[None, :]), 1.0, 0.0)
     return e
 
 
-@triton.jit
-def _score_columns(
+@triton.jit(noinline=True)
+def _note_entries(
     ids_ptr,
     weights_ptr,
     notes_ptr,
-    w_in_ptr,
-    w_out_ptr,
     noise_prob_ptr,
     noise_alias_ptr,
-    group,
-    centre,
-    word,
-    left,
-    right,
     tile,
     kept,
     chunk,
     epoch,
     seed,
-    lr,
     V,
-    D: tl.constexpr,
     T: tl.constexpr,
     N: tl.constexpr,
     W: tl.constexpr,
     K: tl.constexpr,
-    TARGET_MASK: tl.constexpr,
+    CHUNK: tl.constexpr,
+    C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):
+    """Note the words of the columns, and the centres' words and weights; returns the number of pairs."""
+    note_columns(
+        ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T - W, tile, kept, chunk, epoch, seed, V,
+        T + 2 * W, N, C,
+    )  # fmt: skip
+    offs_t = tl.arange(0, BLOCK_T)
+    centre = tile * T + offs_t
+    valid = (offs_t < T) & (centre < kept)
+    left, right = window_of(notes_ptr, centre, valid, CHUNK)
+    tl.store(ids_ptr + C + offs_t, tl.load(notes_ptr + centre, mask=valid, other=-1))
+    tl.store(weights_ptr + C + offs_t, (left + right).to(tl.float32) * (1 + K))
+    tl.debug_barrier()
+    return tl.sum(left + right, 0)
+
+
+@triton.jit(noinline=True)
+def _score(
+    scores_ptr,
+    w_in_ptr,
+    w_out_ptr,
+    ids_ptr,
+    vector_size,
+    groups,
+    D: tl.constexpr,
+    C: tl.constexpr,
+    PER_GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Return (G [T, C], loss [T]) of a group of columns; note their words and weights."""
-    column = group * BLOCK_C + tl.arange(0, BLOCK_C)
-    j = column - (T + 2 * W)
-    is_negative = (j >= 0) & (j < N)
-    target = tile * T - W + column
-    in_halo = (j < 0) & (target >= 0) & (target < kept)
-    drawn = negatives(j, is_negative, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, seed, V)
-    rows = tl.where(is_negative, drawn, tl.load(notes_ptr + target, mask=in_halo, other=-1))
+    """Pass 1: write S."""
+    offs_t = tl.arange(0, BLOCK_T)
+    offs_c = tl.arange(0, BLOCK_C)
+    word = tl.load(ids_ptr + C + offs_t)
+    for group in range(groups):
+        rows = ()
+        score = ()
+        for block in tl.static_range(PER_GROUP):
+            rows = rows + (tl.load(ids_ptr + (group * PER_GROUP + block) * BLOCK_C + offs_c),)
+            score = score + (tl.zeros((BLOCK_T, BLOCK_C), tl.float32),)
+        for d in range(0, vector_size, BLOCK_D):
+            offs_d = d + tl.arange(0, BLOCK_D)
+            v = gather(w_in_ptr, word, offs_d, D)
+            summed = ()
+            for block in tl.static_range(PER_GROUP):
+                x = gather(w_out_ptr, rows[block], offs_d, D)
+                summed = summed + (tl.dot(v, tl.trans(x), score[block], input_precision=PRECISION),)
+            score = summed
+        for block in tl.static_range(PER_GROUP):
+            column = (group * PER_GROUP + block) * BLOCK_C + offs_c
+            tl.store(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T, score[block])
+    tl.debug_barrier()
 
-    score = tl.zeros((BLOCK_T, BLOCK_C), tl.float32)
-    for d in range(0, D, BLOCK_D):
+
+@triton.jit(noinline=True)
+def _weigh(
+    scores_ptr,
+    weights_ptr,
+    ids_ptr,
+    notes_ptr,
+    tile,
+    kept,
+    lr,
+    blocks,
+    T: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+    K: tl.constexpr,
+    TARGET_MASK: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Turn S into G, note the columns' weights; returns the loss."""
+    offs_t = tl.arange(0, BLOCK_T)
+    centre = tile * T + offs_t
+    left, right = window_of(notes_ptr, centre, (offs_t < T) & (centre < kept), CHUNK)
+    n = (left + right).to(tl.float32)
+    loss = tl.zeros((BLOCK_T,), tl.float32)
+    for block in range(blocks):
+        column = block * BLOCK_C + tl.arange(0, BLOCK_C)
+        element = scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T
+        score = tl.load(element)
+        is_negative = (column >= T + 2 * W)[None, :]
+        count = n[:, None] + tl.zeros_like(score)
+        if TARGET_MASK:
+            drawn = tl.load(ids_ptr + column)
+            count -= _targets_equal(tl.zeros_like(score), drawn, notes_ptr, centre, left, right, W)
+        negative_weight = tl.where((column < T + 2 * W + N)[None, :], count * (K / N), 0.0)
+        positive = in_window(centre, left, right, tile * T - W + column)
+        weight = tl.where(is_negative, negative_weight, tl.where(positive, 1.0, 0.0))
+        g, block_loss = score_gradient(score, is_negative, weight, lr)
+        tl.store(element, g)
+        tl.store(weights_ptr + column, tl.sum(weight, 0))
+        loss += tl.sum(block_loss, 1)
+    tl.debug_barrier()
+    return tl.sum(loss, 0)
+
+
+@triton.jit(noinline=True)
+def _update(
+    w_in_ptr,
+    w_out_ptr,
+    ids_ptr,
+    scales_ptr,
+    scores_ptr,
+    vector_size,
+    blocks,
+    D: tl.constexpr,
+    C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Pass 2: add the scaled steps to both tables."""
+    offs_t = tl.arange(0, BLOCK_T)
+    offs_c = tl.arange(0, BLOCK_C)
+    word = tl.load(ids_ptr + C + offs_t)
+    for d in range(0, vector_size, BLOCK_D):
         offs_d = d + tl.arange(0, BLOCK_D)
         v = gather(w_in_ptr, word, offs_d, D)
-        x = gather(w_out_ptr, rows, offs_d, D)
-        score = tl.dot(v, tl.trans(x), score, input_precision=PRECISION)
+        dv = tl.zeros((BLOCK_T, BLOCK_D), tl.float32)
+        for block in range(blocks):
+            column = block * BLOCK_C + offs_c
+            g = tl.load(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T)
+            x = gather(w_out_ptr, tl.load(ids_ptr + column), offs_d, D)
+            dv = tl.dot(g, x, dv, input_precision=PRECISION)
+        tl.debug_barrier()
+        for block in range(blocks):
+            column = block * BLOCK_C + offs_c
+            g_transposed = tl.load(scores_ptr + column[:, None] * BLOCK_T + offs_t[None, :])
+            dx = tl.dot(g_transposed, v, input_precision=PRECISION)
+            scatter(w_out_ptr, tl.load(ids_ptr + column), tl.load(scales_ptr + column), dx, offs_d, D)
+        scatter(w_in_ptr, word, tl.load(scales_ptr + C + offs_t), dv, offs_d, D)
+    tl.debug_barrier()  # the next tile writes to what is read here
 
-    positive = in_window(centre, left, right, target) & in_halo[None, :]
-    count = (left + right).to(tl.float32)[:, None] + tl.zeros_like(score)
-    if TARGET_MASK:
-        count -= _targets_equal(tl.zeros_like(score), drawn, notes_ptr, centre, left, right, W)
-    weight = tl.where(is_negative[None, :], count * (K / N), tl.where(positive, 1.0, 0.0))
-    g, loss = score_gradient(score, positive, weight, lr)
-    tl.store(ids_ptr + column, rows)
-    tl.store(weights_ptr + column, tl.sum(weight, 0))
-    return g, tl.sum(loss, 1)
 
-
-@triton.jit(do_not_specialize=["chunks", "first_rank", "epoch", "seed", "n_tokens", "V", "cap"])
+@triton.jit(do_not_specialize=["chunks", "first_rank", "epoch", "seed", "n_tokens", "V", "vector_size", "groups", "cap"])
 def sg_kernel(
     w_in_ptr,
     w_out_ptr,
@@ -116,13 +218,15 @@ def sg_kernel(
     ids_ptr,
     weights_ptr,
     scales_ptr,
-    gradients_ptr,
+    scores_ptr,
     chunks,
     first_rank,
     epoch,
     seed: tl.int64,
     n_tokens: tl.int64,
     V,
+    vector_size,
+    groups,
     cap: tl.float32,
     D: tl.constexpr,
     T: tl.constexpr,
@@ -135,6 +239,7 @@ def sg_kernel(
     CHUNK: tl.constexpr,
     NOTES: tl.constexpr,
     GROUPS: tl.constexpr,
+    PER_GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -144,16 +249,12 @@ def sg_kernel(
 ):
     """Train skip-gram on `chunks` chunks; see the module's docstring, and triton_step.py for the arguments."""
     program = tl.program_id(0).to(tl.int64)
-    C: tl.constexpr = GROUPS * BLOCK_C
-    ENTRIES: tl.constexpr = C + BLOCK_T
+    C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_C
     notes_ptr += program * (NOTES * CHUNK)
-    ids_ptr += program * ENTRIES
-    weights_ptr += program * ENTRIES
-    scales_ptr += program * ENTRIES
-    gradients_ptr += program * (C * BLOCK_T)
-    offs_t = tl.arange(0, BLOCK_T)
-    offs_c = tl.arange(0, BLOCK_C)
-    in_group = offs_t[:, None] * BLOCK_C + offs_c[None, :]
+    ids_ptr += program * (C + BLOCK_T)
+    weights_ptr += program * (C + BLOCK_T)
+    scales_ptr += program * (C + BLOCK_T)
+    scores_ptr += program * (C * BLOCK_T)
     loss_sum = tl.load(loss_ptr + program)
     pairs = tl.load(counts_ptr + 2 * program)
     trained = tl.load(counts_ptr + 2 * program + 1)
@@ -168,72 +269,27 @@ def sg_kernel(
         )
         trained += kept
         for tile in range(0, tl.cdiv(kept, T)):
-            centre = tile * T + offs_t
-            valid = (offs_t < T) & (centre < kept)
-            word = tl.load(notes_ptr + centre, mask=valid, other=-1)
-            left, right = window_of(notes_ptr, centre, valid, CHUNK)
-            n = left + right
             offset = tl.load(notes_ptr + 2 * CHUNK + tile * T)
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
-            tl.store(ids_ptr + C + offs_t, word)
-            tl.store(weights_ptr + C + offs_t, n.to(tl.float32) * (1 + K))
-
-            if GROUPS == 1:
-                g, loss = _score_columns(
-                    ids_ptr, weights_ptr, notes_ptr, w_in_ptr, w_out_ptr, noise_prob_ptr, noise_alias_ptr,
-                    0, centre, word, left, right, tile, kept, chunk, epoch, seed, lr, V,
-                    D, T, N, W, K, TARGET_MASK, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
-                )  # fmt: skip
-            else:
-                loss = tl.zeros((BLOCK_T,), tl.float32)
-                for group in range(GROUPS):
-                    part_g, part_loss = _score_columns(
-                        ids_ptr, weights_ptr, notes_ptr, w_in_ptr, w_out_ptr, noise_prob_ptr, noise_alias_ptr,
-                        group, centre, word, left, right, tile, kept, chunk, epoch, seed, lr, V,
-                        D, T, N, W, K, TARGET_MASK, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
-                    )  # fmt: skip
-                    loss += part_loss
-                    tl.store(gradients_ptr + group * (BLOCK_T * BLOCK_C) + in_group, part_g)
-            loss_sum += tl.sum(loss, 0).to(tl.float64)
-            pairs += tl.sum(n, 0)
-
-            tl.debug_barrier()
+            pairs += _note_entries(
+                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
+                T, N, W, K, CHUNK, C, BLOCK_T,
+            )  # fmt: skip
+            _score(
+                scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, vector_size, groups,
+                D, C, PER_GROUP, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
+            )  # fmt: skip
+            loss_sum += _weigh(
+                scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, groups * PER_GROUP,
+                T, N, W, K, TARGET_MASK, CHUNK, BLOCK_T, BLOCK_C,
+            ).to(tl.float64)  # fmt: skip
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, lr, cap, C, HAS_STATIC, BLOCK_C, BLOCK_E
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, lr, cap, C, BLOCK_T, HAS_STATIC, BLOCK_E
             )
-            note_scales(
-                ids_ptr + C, weights_ptr + C, scales_ptr + C, in_weight_ptr, lr, cap, BLOCK_T, HAS_STATIC, BLOCK_T, BLOCK_E
-            )
-            tl.debug_barrier()
-            scale_in = tl.load(scales_ptr + C + offs_t)
-            if GROUPS == 1:
-                rows = tl.load(ids_ptr + offs_c)
-                scale_out = tl.load(scales_ptr + offs_c)
-                rows = tl.where(scale_out > 0, rows, -1)
-
-            for d in range(0, D, BLOCK_D):
-                offs_d = d + tl.arange(0, BLOCK_D)
-                v = gather(w_in_ptr, word, offs_d, D)
-                if GROUPS == 1:
-                    x = gather(w_out_ptr, rows, offs_d, D)
-                    dv = tl.dot(g, x, input_precision=PRECISION)
-                    dx = tl.dot(tl.trans(g), v, input_precision=PRECISION)
-                    scatter(w_out_ptr, rows, scale_out, dx, offs_d, D)
-                else:
-                    dv = tl.zeros((BLOCK_T, BLOCK_D), tl.float32)
-                    for group in range(GROUPS):
-                        part_g = tl.load(gradients_ptr + group * (BLOCK_T * BLOCK_C) + in_group)
-                        x = gather(w_out_ptr, tl.load(ids_ptr + group * BLOCK_C + offs_c), offs_d, D)
-                        dv = tl.dot(part_g, x, dv, input_precision=PRECISION)
-                    tl.debug_barrier()
-                    for group in range(GROUPS):
-                        part_g = tl.load(gradients_ptr + group * (BLOCK_T * BLOCK_C) + in_group)
-                        dx = tl.dot(tl.trans(part_g), v, input_precision=PRECISION)
-                        part_rows = tl.load(ids_ptr + group * BLOCK_C + offs_c)
-                        part_scale = tl.load(scales_ptr + group * BLOCK_C + offs_c)
-                        scatter(w_out_ptr, part_rows, part_scale, dx, offs_d, D)
-                scatter(w_in_ptr, word, scale_in, dv, offs_d, D)
-            tl.debug_barrier()  # the next tile writes to what is read here
+            _update(
+                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, groups * PER_GROUP,
+                D, C, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
+            )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")
 
     tl.store(loss_ptr + program, loss_sum)

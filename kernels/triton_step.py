@@ -155,7 +155,7 @@ class TritonStep:
         self._ids = torch.zeros(programs * config.entries, dtype=torch.int32, device=device)
         self._weights = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
         self._scales = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
-        self._gradients = torch.zeros(max(1, programs * config.gradients), dtype=torch.float32, device=device)
+        self._scores = torch.zeros(programs * config.scores, dtype=torch.float32, device=device)
         self._next = torch.zeros(1, dtype=torch.int32, device=device)
         self._loss = torch.zeros(programs, dtype=torch.float64, device=device)
         self._counts = torch.zeros((programs, 2), dtype=torch.int64, device=device)
@@ -215,13 +215,14 @@ class TritonStep:
             ids_ptr=self._ids,
             weights_ptr=self._weights,
             scales_ptr=self._scales,
-            gradients_ptr=self._gradients,
+            scores_ptr=self._scores,
             chunks=len(group.order),
             first_rank=first_rank,
             epoch=_signed(epoch, 32),
             seed=_signed(self.job.seed, 64),
             n_tokens=len(self.job.tokens),
             V=len(self.job.keep_threshold),
+            **self._config.runtime,
             cap=self.job.cap,
             **self._config.constants,
             num_warps=self._config.num_warps,

@@ -1,59 +1,18 @@
-"""What skip-gram's and CBOW's tiles share on the device: the gradient of scores, and the row cap.
+"""What skip-gram's and CBOW's tiles share on the device: rows in and out of the tables, gradients, and the row cap.
 
 Beside the plan's notes (triton_plan.py) a program owns four more pieces of global memory that stay in the caches. A
-tile's *entries* are the C columns of its scores, then the IN_ROWS rows of W_in that it changes:
+tile's *entries* are the C columns of its scores, then the rows of W_in that it changes:
 
-    ids [C + IN_ROWS]        int32, the entry's word, or -1 where there is none
-    weights [C + IN_ROWS]    float32, the entry's own weight, lr left out (contract.py, "The row cap")
-    scales [C + IN_ROWS]     float32, the scale of its step; 0 where there is nothing to add
-    gradients [C * BLOCK_T]  float32, G; used only where the columns take more than one group
+    ids [entries]       int32, the entry's word, or -1 where there is none
+    weights [entries]   float32, the entry's own weight, lr left out (contract.py, "The row cap")
+    scales [entries]    float32, the scale of its step; 0 where there is nothing to add
+    scores [C, T]       float32, S and then G, block by block
 """
 
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def note_scales(
-    ids_ptr,
-    weights_ptr,
-    scales_ptr,
-    static_ptr,
-    lr,
-    cap,
-    count: tl.constexpr,
-    HAS_STATIC: tl.constexpr,
-    BLOCK: tl.constexpr,
-    BLOCK_E: tl.constexpr,
-):
-    """Write the row cap's scale of `count` entries: min(1, cap / x).
-
-    x is lr times the greater of the weight of all entries with the same word and the word's static weight.
-    """
-    for start in range(0, count, BLOCK):
-        entry = start + tl.arange(0, BLOCK)
-        rows = tl.load(ids_ptr + entry, mask=entry < count, other=-1)
-        own = tl.load(weights_ptr + entry, mask=entry < count, other=0.0)
-        weight = tl.zeros((BLOCK,), tl.float32)
-        for other_start in range(0, count, BLOCK_E):
-            other = other_start + tl.arange(0, BLOCK_E)
-            other_rows = tl.load(ids_ptr + other, mask=other < count, other=-2)
-            other_weight = tl.load(weights_ptr + other, mask=other < count, other=0.0)
-            weight += tl.sum(tl.where(rows[:, None] == other_rows[None, :], other_weight[None, :], 0.0), 1)
-        if HAS_STATIC:
-            weight = tl.maximum(weight, tl.load(static_ptr + rows, mask=rows >= 0, other=0.0))
-        scale = tl.where(own > 0, cap / tl.maximum(lr * weight, cap), 0.0)
-        tl.store(scales_ptr + entry, scale, mask=entry < count)
-
-
-@triton.jit
-def score_gradient(score, positive, weight, lr):
-    """Return (G, loss) of scores, element by element: lr * weight * (label - sigmoid), weight * -log sigmoid(+-score)."""
-    tail = tl.exp(-tl.abs(score))  # in (0, 1]: neither the sigmoid nor the logarithm can overflow
-    sigmoid = tl.where(score >= 0, 1.0, tail) / (1.0 + tail)
-    label = tl.where(positive, 1.0, 0.0)
-    against = tl.where(positive, -score, score)
-    return lr * weight * (label - sigmoid), weight * (tl.log(1.0 + tail) + tl.maximum(against, 0.0))
+from w2vfast.kernels.triton_plan import negatives
 
 
 @triton.jit
@@ -74,3 +33,95 @@ def scatter(table_ptr, rows, scale, step, offs_d, D: tl.constexpr):
     """Add scale * step [M, BLOCK_D] to the columns `offs_d` of rows, where the scale is not 0."""
     mask = (scale > 0)[:, None] & (offs_d < D)[None, :]
     tl.atomic_add(row_pointers(table_ptr, rows, offs_d, D), step * scale[:, None], mask=mask, sem="relaxed")
+
+
+@triton.jit
+def note_columns(
+    ids_ptr,
+    notes_ptr,
+    noise_prob_ptr,
+    noise_alias_ptr,
+    first,
+    tile,
+    kept,
+    chunk,
+    epoch,
+    seed,
+    V,
+    POSITIVES: tl.constexpr,
+    N: tl.constexpr,
+    C: tl.constexpr,
+):
+    """Note the words of a tile's columns: the kept tokens from `first` on, POSITIVES of them, then its negatives."""
+    for start in range(0, C, 128):
+        column = start + tl.arange(0, 128)
+        token = first + column
+        is_token = (column < POSITIVES) & (token >= 0) & (token < kept)
+        j = column - POSITIVES
+        is_negative = (j >= 0) & (j < N)
+        word = tl.load(notes_ptr + token, mask=is_token, other=-1)
+        drawn = negatives(j, is_negative, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, seed, V)
+        tl.store(ids_ptr + column, tl.where(is_negative, drawn, word), mask=column < C)
+
+
+@triton.jit
+def score_gradient(score, is_negative, weight, lr):
+    """Return (G, loss) of scores, element by element: lr * weight * (label - sigmoid), weight * -log sigmoid(+-score)."""
+    against = tl.where(is_negative, score, -score)
+    tail = tl.exp(-tl.abs(against))  # in (0, 1]: neither the sigmoid nor the logarithm can overflow
+    wrong = tl.where(against >= 0, 1.0, tail) / (1.0 + tail)
+    loss = weight * (tl.log(1.0 + tail) + tl.maximum(against, 0.0))
+    return lr * weight * tl.where(is_negative, -wrong, wrong), loss
+
+
+@triton.jit
+def _note_scales(
+    ids_ptr,
+    weights_ptr,
+    scales_ptr,
+    static_ptr,
+    lr,
+    cap,
+    count: tl.constexpr,
+    HAS_STATIC: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+):
+    for start in range(0, count, BLOCK_E):
+        entry = start + tl.arange(0, BLOCK_E)
+        rows = tl.load(ids_ptr + entry, mask=entry < count, other=-1)
+        own = tl.load(weights_ptr + entry, mask=entry < count, other=0.0)
+        weight = tl.zeros((BLOCK_E,), tl.float32)
+        for other_start in range(0, count, BLOCK_E):
+            other = other_start + tl.arange(0, BLOCK_E)
+            other_rows = tl.load(ids_ptr + other, mask=other < count, other=-2)
+            other_weight = tl.load(weights_ptr + other, mask=other < count, other=0.0)
+            weight += tl.sum(tl.where(rows[:, None] == other_rows[None, :], other_weight[None, :], 0.0), 1)
+        if HAS_STATIC:
+            weight = tl.maximum(weight, tl.load(static_ptr + rows, mask=rows >= 0, other=0.0))
+        scale = tl.where(own > 0, cap / tl.maximum(lr * weight, cap), 0.0)
+        tl.store(scales_ptr + entry, scale, mask=entry < count)
+
+
+@triton.jit(noinline=True)
+def note_scales(
+    ids_ptr,
+    weights_ptr,
+    scales_ptr,
+    out_weight_ptr,
+    in_weight_ptr,
+    lr,
+    cap,
+    C: tl.constexpr,
+    IN_ROWS: tl.constexpr,
+    HAS_STATIC: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+):
+    """Note the row cap's scale of every entry, C of W_out and IN_ROWS of W_in: min(1, cap / x).
+
+    x is lr times the greater of the weight of all entries with the same word and the word's static weight.
+    """
+    _note_scales(ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, lr, cap, C, HAS_STATIC, BLOCK_E)
+    _note_scales(
+        ids_ptr + C, weights_ptr + C, scales_ptr + C, in_weight_ptr, lr, cap, IN_ROWS, HAS_STATIC, BLOCK_E
+    )
+    tl.debug_barrier()
