@@ -8,6 +8,7 @@ import lzma
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -196,6 +197,27 @@ def test_bad_files_are_explained(tmp_path: Path, scanner: ScannerName, name: str
 def test_one_percent_of_nul_is_still_text(tmp_path: Path, scanner: ScannerName) -> None:
     (tmp_path / "text").write_bytes(b"a b \0" * 1 + b"a b " * 24)
     assert scan([tmp_path / "text"], min_count=2, scanner=scanner).vocab.words == ["b", "a"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_word_without_end_is_refused(
+    tmp_path: Path, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("w2vfast.inputs.MAX_WORD_BYTES", 5000)
+    (tmp_path / "text").write_bytes(pack(b"a b " + b"x" * 4000 + b" " + b"x" * 9000))
+    message = error_of([tmp_path / "text"], scanner="python", min_count=1, _block_bytes=100)
+    assert message.endswith("text has a word of more than 1 GiB: is it text with spaces?")
+
+
+def test_a_reader_thread_ends_with_the_scan(tmp_path: Path, scanner: ScannerName) -> None:
+    (tmp_path / "text.gz").write_bytes(gzip.compress(TEXT * 20_000))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan([tmp_path / "text.gz"], scanner=scanner, progress=stop, _block_bytes=1000)
+    assert "w2vfast-reader" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_damage_deep_inside_a_file_is_explained(tmp_path: Path, scanner: ScannerName) -> None:

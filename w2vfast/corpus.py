@@ -5,7 +5,7 @@ have any length. A type is a sequence of bytes; what is not UTF-8 is decoded wit
 that are then equal are one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -158,8 +158,9 @@ def scan(
     with closing(TokenStore(memory_limit, cache_dir)) as store:
         stream = _Stream(interner, store, options, native.renumber if native is not None else renumber_with_numpy)
         for file in files:
-            with open_text(file) as text:
-                for pieces, position in _pieces(text, interner, native is not None, _block_bytes):
+            # The pieces are closed first: a thread may be reading from the file.
+            with open_text(file) as text, closing(_pieces(text, interner, native is not None, _block_bytes)) as read:
+                for pieces, position in read:
                     stream.add(pieces)
                     if progress is not None:
                         progress(done + position, total)
@@ -210,7 +211,9 @@ def _load_native(scanner: str) -> Any:
     return None
 
 
-def _pieces(text: TextInput, interner: Any, native: bool, block_bytes: int | None) -> Iterator[tuple[list[Piece], int]]:
+def _pieces(
+    text: TextInput, interner: Any, native: bool, block_bytes: int | None
+) -> Generator[tuple[list[Piece], int], None, None]:
     """Yield the pieces of one input as the interner makes them, each time with the position on disk."""
     if native and text.plain_fd is not None and text.size is not None:
         step = block_bytes or _NATIVE_STEP_BYTES
@@ -223,8 +226,9 @@ def _pieces(text: TextInput, interner: Any, native: bool, block_bytes: int | Non
     blocks = whole_words(text, block_bytes or (_NATIVE_BLOCK_BYTES if native else _BLOCK_BYTES))
     if text.plain_fd is None:
         blocks = read_ahead(blocks)
-    for block, position in blocks:
-        yield interner.add_block(block), position
+    with closing(blocks):
+        for block, position in blocks:
+            yield interner.add_block(block), position
 
 
 def _batches(sentences: Iterable[Iterable[str]]) -> Iterator[list[Sequence[str]]]:

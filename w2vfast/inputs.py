@@ -4,7 +4,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +261,7 @@ def _explained(name: str) -> Iterator[None]:
         raise InputError(f"{name} is damaged: {error}; copy or download it again") from error
 
 
-def whole_words(text: TextInput, block_size: int) -> Iterator[tuple[bytes, int]]:
+def whole_words(text: TextInput, block_size: int) -> Generator[tuple[bytes, int], None, None]:
     """Yield the text in blocks that are cut at white space, each with the position on disk that it reaches.
 
     A block may be longer than `block_size` where a word is. Raises InputError for a word of more than 1 GiB.
@@ -277,13 +277,11 @@ def whole_words(text: TextInput, block_size: int) -> Iterator[tuple[bytes, int]]
             unfinished.append(last)
             length += len(last)
             if length > MAX_WORD_BYTES:
-                raise InputError(
-                    f"{text.name} has a word of more than 1 GiB: is it text? Put white space between words"
-                )
+                raise InputError(f"{text.name} has a word of more than 1 GiB: is it text with spaces?")
     yield b"".join(unfinished), text.position()
 
 
-def read_ahead(blocks: Iterator[tuple[bytes, int]], ahead: int = 2) -> Iterator[tuple[bytes, int]]:
+def read_ahead(blocks: Iterator[tuple[bytes, int]], ahead: int = 2) -> Generator[tuple[bytes, int], None, None]:
     """Yield from `blocks`, which a thread runs up to `ahead` blocks in front: decompression goes on beside scanning."""
     queue: Queue[tuple[bytes, int] | BaseException | None] = Queue(ahead)
     stopped = Event()
