@@ -216,6 +216,34 @@ def test_words_and_vectors_belong_together(themed_file, tmp_path, capsys):
     assert share_of_right_neighbours(vectors.words, vectors.vectors) > 0.95
 
 
+def test_scores_while_training_are_reported(themed_file, tmp_path, capsys):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("ship sailor 9\nship oven 1\nbread oven 9\nbread comet 1\nmoon orbit 8\nmoon piano 2\n")
+    options = [*OPTIONS, "--eval-every", "1", "--eval-set", pairs, "--keep-best"]
+    code, out, _ = run(capsys, themed_file, "-o", tmp_path / "v.bin", *options)
+    assert code == 0
+    assert "pairs.tsv by epoch: 1: " in out
+    code, out, _ = run(capsys, themed_file, "-o", tmp_path / "v.bin", *options, "--json")
+    assert [entry["epoch"] for entry in json.loads(out)["scores"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--eval-every", "0"], "eval_every"),
+        (["--keep-best"], "eval_every"),
+        (["--patience", "2"], "eval_every"),
+        (["--eval-every", "1", "--eval-set", "missing.tsv"], "missing.tsv"),
+    ],
+    ids="_".join,
+)
+def test_bad_scoring_options_exit_2(argv, message, themed_file, tmp_path, capsys):
+    code, _, err = run(capsys, themed_file, "-o", tmp_path / "v.bin", *OPTIONS, *argv)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "v.bin").exists()
+
+
 def test_help_and_import_are_quick_and_light():
     code = (
         "import sys, time; t = time.perf_counter(); import w2vfast; spent = time.perf_counter() - t;"

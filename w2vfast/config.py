@@ -91,6 +91,16 @@ class Config:
         None, "tokens computed from one snapshot of the tables", minimum=1, maximum=2**20, hidden_default="chosen"
     )
     cap: float = option(2.0, "row cap C0: bound on a row's summed learning rate in one step", above=0, maximum=1e9)
+    eval_every: float | None = option(
+        None, "score the vectors every so many epochs (0.5: twice an epoch)", above=0, hidden_default="never"
+    )
+    eval_set: str = option(
+        "wordsim353", "what to score on: wordsim353, simlex999, questions-words, or a file of word pairs or analogies"
+    )
+    keep_best: bool = option(False, "keep the vectors with the best score instead of the last")
+    patience: int | None = option(
+        None, "stop after so many scores in a row without a new best", minimum=1, hidden_default="never"
+    )
     cache_dir: str | None = option(
         None, "folder for the encoded corpus where it is too large for memory", hidden_default="beside the output"
     )
@@ -112,6 +122,8 @@ class Config:
             raise InputError(
                 f"min_alpha ({self.min_alpha}) is above alpha ({self.alpha}): give a min_alpha up to alpha"
             )
+        if self.eval_every is None and (self.keep_best or self.patience is not None):
+            raise InputError("keep_best and patience go by scores while training: give eval_every too")
         if self.read_vocab is not None and self.max_vocab_size is not None:
             raise InputError("max_vocab_size bounds a scan that counts: it does not go with read_vocab")
 

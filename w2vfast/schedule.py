@@ -50,7 +50,7 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
     if backend == "native":
         in_flight = tile * config.workers
         return TileSettings(tile, negatives, in_flight, "tile", config.workers > 1)
-    most = 16384 if backend == "triton" or device != "cpu" else 2048
+    most = 16384 if backend == "triton" or device != "cpu" else 4096
     bound = max(tile, int(trained_tokens / FEWEST_BATCHES))
     in_flight = config.tokens_in_flight or min(most, bound)
     in_flight = max(tile, in_flight // tile * tile)

@@ -156,6 +156,7 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
     formats.check_writable(output, binary)
     if config.save_vocab is not None:
         formats.check_writable(config.save_vocab, "text")
+    evaluate = _scorer(config)
     choice = backends.choose(config)
     screen = _Screen(quiet=not sys.stderr.isatty())
     watch = trainer.Stopwatch()
@@ -174,6 +175,7 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
             scanned=scanned,
             on_start=lambda started: print(_introduction(started, output, len(corpus.tokens)), file=sys.stderr),
             on_progress=screen.trained,
+            evaluate=evaluate,
         )
     screen.close()
     watch = trainer.Stopwatch()
@@ -186,6 +188,15 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
         if arguments.demo:
             print(_neighbours(result))
     return 0
+
+
+def _scorer(config: Config) -> Any:
+    """Return what scores the vectors while training, None where the config asks for no scores."""
+    if config.eval_every is None:
+        return None
+    from w2vfast.eval.score import scorer
+
+    return scorer(config.eval_set)
 
 
 def _save(vectors: Any, output: Path, format: str | None) -> None:
@@ -227,6 +238,7 @@ def account(result: Any, output: Path) -> dict[str, Any]:
         "cpu_seconds": result.cpu_seconds,
         "raw_words_per_second": result.raw_words_per_second,
         "loss_per_epoch": result.loss_per_epoch,
+        "scores": result.scores,
         "peak_rss_bytes": peak_rss_bytes(),
         "output": str(output),
     }
@@ -257,12 +269,16 @@ def _introduction(result: Any, output: Path, tokens: int) -> str:
 
 def _summary(result: Any, output: Path) -> str:
     t, seconds, epochs = result.tokens, result.seconds, result.settings["epochs"]
+    whole = t["trained"] + t["subsampled"] == epochs * t["in_vocabulary"]
+    visits = f"{epochs} epochs" if whole else f"{result.scores[-1]['epoch']:g} epochs, stopped by patience,"
     losses = ", ".join(f"{loss:.4f}" for loss in result.loss_per_epoch)
+    scores = ", ".join(f"{entry['epoch']:g}: {entry['score']:.2f}" for entry in result.scores)
+    scored = f"{result.settings['eval_set']} by epoch: {scores}\n" if scores else ""
     undecodable = f", {t['undecodable']:,} not valid UTF-8 (replaced)" if t["undecodable"] else ""
     return (
         f"tokens: {t['read']:,} read = {t['in_vocabulary']:,} in vocabulary + {t['out_of_vocabulary']:,} out of it"
-        f"{undecodable}; x {epochs} epochs = {t['trained']:,} trained + {t['subsampled']:,} subsampled\n"
-        f"loss per pair, by epoch: {losses}\n"
+        f"{undecodable}; in {visits} = {t['trained']:,} trained + {t['subsampled']:,} subsampled\n"
+        f"loss per pair, by epoch: {losses}\n{scored}"
         f"scan {seconds['scan']:.1f} s, training {seconds['train']:.1f} s "
         f"({result.raw_words_per_second:,.0f} words/s), saving {seconds['save']:.1f} s\n"
         f"{len(result.vocab.words):,} vectors of {result.settings['vector_size']} dimensions: {output}"
@@ -304,8 +320,10 @@ class _Screen:
             self._scan.close()
         if self._bar is None:
             self._bar = self._make(total=progress.tokens_total, desc="train", unit="word", unit_scale=True)
+        score = "" if progress.score is None else f", score {progress.score:.2f}"
         self._bar.set_postfix_str(
-            f"epoch {progress.epoch + 1}, lr {progress.learning_rate:.5f}, loss {progress.loss:.4f}", refresh=False
+            f"epoch {progress.epoch + 1}, lr {progress.learning_rate:.5f}, loss {progress.loss:.4f}{score}",
+            refresh=False,
         )
         self._bar.update(progress.tokens_done - self._bar.n)
 

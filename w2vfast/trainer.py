@@ -1,5 +1,6 @@
 """The one training loop: chunks in the plan's order, the schedule, progress, the token ledger, divergence."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ class Progress:
     tokens_total: int
     learning_rate: float
     loss: float
+    score: float | None  # the latest, where the run is scored
 
 
 @dataclass
@@ -46,6 +48,7 @@ class TrainResult:
     backend_reason: str
     tokens: dict[str, int]
     loss_per_epoch: list[float] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)  # epoch (as a fraction) and score of each evaluation
     seconds: dict[str, float] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -126,6 +129,7 @@ def train_files(
     on_scan: Callable[[int, int | None], None] | None = None,
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    evaluate: Callable[[Vectors], float] | None = None,
 ) -> TrainResult:
     """Scan text files (or folders, or "-" for stdin) and train on them; see `train_corpus`.
 
@@ -135,7 +139,9 @@ def train_files(
     watch = Stopwatch()
     with scan_files(inputs, config, cache_dir, on_scan) as corpus:
         scanned = watch.read()
-        return train_corpus(corpus, config, choice, scanned=scanned, on_start=on_start, on_progress=on_progress)
+        return train_corpus(
+            corpus, config, choice, scanned=scanned, on_start=on_start, on_progress=on_progress, evaluate=evaluate
+        )
 
 
 def scan_files(
@@ -168,12 +174,14 @@ def train_corpus(
     scanned: tuple[float, float] = (0.0, 0.0),
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    evaluate: Callable[[Vectors], float] | None = None,
 ) -> TrainResult:
     """Train on an encoded corpus and return the vectors with their account.
 
     `job` stands in for what `make_job` would return: experiments change its tile settings.
     `scanned` is the (wall, CPU) seconds that encoding took; `on_start` is called with the result, still empty of
-    losses, when all settings are known; `on_progress` about four times a second. Raises DivergenceError as soon as the
+    losses, when all settings are known; `on_progress` about four times a second; `evaluate`, where the config has an
+    `eval_every`, returns a score for the vectors as they are (higher is better). Raises DivergenceError as soon as the
     loss is not finite.
     """
     choice = choice or backends.choose(config)
@@ -193,16 +201,13 @@ def train_corpus(
     )
     if on_start is not None:
         on_start(result)
-    total = StepResult(0.0, 0, 0)
-    for epoch in range(config.epochs):
-        done = _train_epoch(job, step, epoch, on_progress)
-        total += done
-        result.loss_per_epoch.append(done.loss / max(done.pairs, 1))
-    result.w_in, result.w_out = step.tables()
+    run = _Run(job, step, config, result, on_progress, evaluate)
+    run.train()
+    result.w_in, result.w_out = run.kept_tables()
     if not (np.isfinite(result.w_in).all() and np.isfinite(result.w_out).all()):
         raise _diverged(job)
-    result.tokens["trained"] = total.trained
-    result.tokens["subsampled"] = corpus.ledger.in_vocabulary * config.epochs - total.trained
+    result.tokens["trained"] = run.trained
+    result.tokens["subsampled"] = run.visited - run.trained
     wall, cpu = watch.read()
     result.seconds = {"scan": scanned[0], "train": wall}
     result.cpu_seconds = {"scan": scanned[1], "train": cpu}
@@ -223,24 +228,99 @@ def resolved_settings(config: Config, job: Job, choice: backends.Choice) -> dict
     return asdict(config) | chosen
 
 
-def _train_epoch(job: Job, step: Step, epoch: int, on_progress: Callable[[Progress], None] | None) -> StepResult:
-    order = plan.chunk_order(job.chunks, job.seed, epoch)
-    total, start, at_once = StepResult(0.0, 0, 0), 0, job.chunks_in_group
-    while start < len(order):
+class _Run:
+    """One run through the epochs: its account so far, and the best tables where scores decide."""
+
+    def __init__(
+        self,
+        job: Job,
+        step: Step,
+        config: Config,
+        result: TrainResult,
+        on_progress: Callable[[Progress], None] | None,
+        evaluate: Callable[[Vectors], float] | None,
+    ) -> None:
+        self._job, self._step, self._config, self._result = job, step, config, result
+        self._on_progress, self._evaluate = on_progress, evaluate
+        self._best: tuple[float, NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._since_best = 0
+        self._at_once = job.chunks_in_group
+        self.trained = self.visited = 0
+
+    def train(self) -> None:
+        """Train all epochs, or fewer where patience ends."""
+        for epoch in range(self._job.epochs):
+            order = plan.chunk_order(self._job.chunks, self._job.seed, epoch)
+            total, start = StepResult(0.0, 0, 0), 0
+            for stop, scored in self._stops(epoch, len(order)):
+                while start < stop:
+                    now = min(start + self._at_once, stop)
+                    total += self._chunks(order[start:now], start, epoch)
+                    start = now
+                    self._report(epoch, start, total)
+                if scored and self._score(epoch + start / len(order)):
+                    self._result.loss_per_epoch.append(total.loss / max(total.pairs, 1))
+                    return
+            self._result.loss_per_epoch.append(total.loss / max(total.pairs, 1))
+
+    def kept_tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the tables to keep: the best scored ones if the config says so, else the last."""
+        if self._config.keep_best and self._best is not None:
+            return self._best[1:]
+        return self._step.tables()
+
+    def _stops(self, epoch: int, chunks: int) -> list[tuple[int, bool]]:
+        """Return where in an epoch's chunks to stop, ending at its end, and whether to score there."""
+        every = self._config.eval_every
+        if self._evaluate is None or every is None:
+            return [(chunks, False)]
+        # Scores fall between whole groups of chunks (see _chunks), so at most once a group.
+        group = self._job.chunks_in_group
+        due = np.arange(math.floor(epoch / every) + 1, math.floor((epoch + 1) / every + 1e-9) + 1) * every - epoch
+        scored = {min(chunks, max(1, round(share * chunks / group)) * group) for share in due.tolist()}
+        return [(stop, stop in scored) for stop in sorted(scored | {chunks})]
+
+    def _chunks(self, chunks: NDArray[np.int64], rank: int, epoch: int) -> StepResult:
+        """Train on whole groups of chunks: which tiles share a batch must not depend on how fast the machine is."""
         began = time.perf_counter()
-        # Whole groups of chunks: which tiles share a batch must not depend on how fast the machine is.
-        total += step.train(order[start : start + at_once], start, epoch)
-        start = min(start + at_once, len(order))
-        if not np.isfinite(total.loss):
-            raise _diverged(job)
-        if on_progress is not None:
-            n = len(job.tokens)
-            done = epoch * n + min(start * job.chunk_size, n)
-            rate = job.learning_rate(epoch, start, 0)
-            on_progress(Progress(epoch, done, job.epochs * n, rate, total.loss / max(total.pairs, 1)))
-        if time.perf_counter() - began < REPORT_SECONDS / 2 and at_once < MOST_CHUNKS_AT_ONCE:
-            at_once *= 2
-    return total
+        done = self._step.train(chunks, rank, epoch)
+        if not np.isfinite(done.loss):
+            raise _diverged(self._job)
+        size, n = self._job.chunk_size, len(self._job.tokens)
+        self.trained += done.trained
+        self.visited += len(chunks) * size - (self._job.chunks * size - n) * int(self._job.chunks - 1 in chunks)
+        if time.perf_counter() - began < REPORT_SECONDS / 2 and self._at_once < MOST_CHUNKS_AT_ONCE:
+            self._at_once *= 2
+        return done
+
+    def _report(self, epoch: int, rank: int, total: StepResult) -> None:
+        if self._on_progress is None:
+            return
+        job, scores = self._job, self._result.scores
+        self._on_progress(
+            Progress(
+                epoch=epoch,
+                tokens_done=self.visited,
+                tokens_total=job.epochs * len(job.tokens),
+                learning_rate=job.learning_rate(epoch, rank, 0),
+                loss=total.loss / max(total.pairs, 1),
+                score=scores[-1]["score"] if scores else None,
+            )
+        )
+
+    def _score(self, epoch: float) -> bool:
+        """Score the vectors as they are; returns whether patience has ended."""
+        assert self._evaluate is not None
+        w_in, w_out = self._step.tables()
+        score = self._evaluate(Vectors(self._result.vocab.words, w_in, self._result.vocab.counts))
+        self._result.scores.append({"epoch": round(epoch, 4), "score": score})
+        if self._best is None or score > self._best[0]:
+            # Only the winner is copied, and only where it will be kept.
+            kept = (w_in.copy(), w_out.copy()) if self._config.keep_best else (w_in, w_out)
+            self._best, self._since_best = (score, *kept), 0
+        else:
+            self._since_best += 1
+        return self._config.patience is not None and self._since_best >= self._config.patience
 
 
 def _diverged(job: Job) -> DivergenceError:
