@@ -252,7 +252,20 @@ def _update(
     tl.debug_barrier()  # the next tile writes to what is read here
 
 
-@triton.jit(do_not_specialize=["chunks", "first_rank", "epoch", "seed", "n_tokens", "V", "vector_size", "groups", "halo_blocks", "cap"])
+@triton.jit(
+    do_not_specialize=[
+        "chunks",
+        "first_rank",
+        "epoch",
+        "seed",
+        "n_tokens",
+        "V",
+        "vector_size",
+        "groups",
+        "halo_blocks",
+        "cap",
+    ]
+)
 def cbow_kernel(
     w_in_ptr,
     w_out_ptr,

@@ -157,9 +157,7 @@ def plan_kernel(
     BLOCK_P: tl.constexpr,
 ):
     """One program writes the plan of one chunk, for `Step.plan`: its notes, its negatives [tiles, N], its kept count."""
-    kept = plan_chunk(
-        notes_ptr, tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P
-    )
+    kept = plan_chunk(notes_ptr, tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P)
     tl.store(kept_ptr, kept)
     j = tl.arange(0, BLOCK_N)
     for tile in range(0, tl.cdiv(kept, T)):

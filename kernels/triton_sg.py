@@ -198,7 +198,9 @@ def _update(
     tl.debug_barrier()  # the next tile writes to what is read here
 
 
-@triton.jit(do_not_specialize=["chunks", "first_rank", "epoch", "seed", "n_tokens", "V", "vector_size", "groups", "cap"])
+@triton.jit(
+    do_not_specialize=["chunks", "first_rank", "epoch", "seed", "n_tokens", "V", "vector_size", "groups", "cap"]
+)
 def sg_kernel(
     w_in_ptr,
     w_out_ptr,
@@ -284,7 +286,17 @@ def sg_kernel(
                 T, N, W, K, TARGET_MASK, CHUNK, BLOCK_T, BLOCK_C,
             ).to(tl.float64)  # fmt: skip
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, lr, cap, C, BLOCK_T, HAS_STATIC, BLOCK_E
+                ids_ptr,
+                weights_ptr,
+                scales_ptr,
+                out_weight_ptr,
+                in_weight_ptr,
+                lr,
+                cap,
+                C,
+                BLOCK_T,
+                HAS_STATIC,
+                BLOCK_E,
             )
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, groups * PER_GROUP,

@@ -35,14 +35,9 @@ def unavailable_reason() -> str | None:
 def _unavailable_on(device: str) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed: pip install 'triton>=3.4' (Linux only)"
-    import triton
-
-    found = tuple(int(part) for part in triton.__version__.split(".")[:2])
-    if found < LEAST_TRITON:
-        return f"triton {triton.__version__} is too old: pip install 'triton>=3.4'"
     if not torch.cuda.is_available():
-        built = "this PyTorch is built without CUDA" if torch.version.cuda is None and torch.version.hip is None else ""
-        return "no GPU: " + (built or "PyTorch finds no CUDA device")
+        built = torch.version.cuda is not None or torch.version.hip is not None
+        return "no GPU: PyTorch finds no CUDA device" if built else "no GPU: this PyTorch is built without CUDA"
     index = torch.device(device).index or 0
     if index >= torch.cuda.device_count():
         return f"there is no GPU number {index}: PyTorch finds {torch.cuda.device_count()}"
@@ -50,6 +45,12 @@ def _unavailable_on(device: str) -> str | None:
     if torch.version.hip is None and capability < LEAST_CAPABILITY:
         name, have = torch.cuda.get_device_name(index), ".".join(map(str, capability))
         return f"{name} has compute capability {have}: 8.0 (Ampere) or later is needed"
+    # Imported last: it takes a second, and a machine without a GPU never needs it.
+    import triton
+
+    found = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    if found < LEAST_TRITON:
+        return f"triton {triton.__version__} is too old: pip install 'triton>=3.4'"
     return None
 
 

@@ -121,7 +121,5 @@ def note_scales(
     x is lr times the greater of the weight of all entries with the same word and the word's static weight.
     """
     _note_scales(ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, lr, cap, C, HAS_STATIC, BLOCK_E)
-    _note_scales(
-        ids_ptr + C, weights_ptr + C, scales_ptr + C, in_weight_ptr, lr, cap, IN_ROWS, HAS_STATIC, BLOCK_E
-    )
+    _note_scales(ids_ptr + C, weights_ptr + C, scales_ptr + C, in_weight_ptr, lr, cap, IN_ROWS, HAS_STATIC, BLOCK_E)
     tl.debug_barrier()

@@ -1,0 +1,219 @@
+"""The Triton kernels against the float64 reference: in the interpreter, or on the GPU where there is one.
+
+The interpreter runs programs one after another, so the first takes every chunk: the order is the reference's with one
+tile in flight. On a GPU one program is asked for, for the same reason.
+"""
+
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import make_job, random_tables, share_of_right_neighbours, zipf_ids
+from w2vfast import backends, plan, trainer
+from w2vfast.config import Config
+from w2vfast.corpus import encode_sentences
+from w2vfast.kernels import contract, reference, triton_step
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("triton has no wheel for this platform", allow_module_level=True)
+
+DEVICE = "cuda" if triton_step.unavailable_reason() is None else triton_step.INTERPRETER
+if DEVICE == triton_step.INTERPRETER:
+    assert "triton" not in sys.modules, "the interpreter must be chosen before triton is first imported"
+    os.environ["TRITON_INTERPRET"] = "1"
+
+MODES = {"sg": {"mode": "sg"}, "cbow-mean": {"mode": "cbow"}, "cbow-sum": {"mode": "cbow", "cbow_mean": False}}
+CASES = {
+    "defaults": {},
+    "no-mask": {"target_mask": False},
+    "tile-1": {"tile": 1, "length": 20},
+    "tile-63": {"tile": 63},
+    "cap-tight": {"cap": 0.05},
+    "window-past-the-chunk": {"window": 50, "tile": 16, "chunk_size": 32, "length": 70},
+    "fixed-window-1": {"window": 1, "shrink_windows": False},
+    "more-negatives-than-words": {"words": 5, "shared_negatives": 33},
+    "one-negative": {"shared_negatives": 1, "negative": 1},
+    "two-words": {"words": 2},
+    "one-token": {"length": 1},
+    "all-one-sentence": {"tokens": zipf_ids(50, 150) & contract.ID_MASK},
+    "chunks-of-50": {"chunk_size": 50},
+    "columns-in-groups": {"tile": 64, "shared_negatives": 100},
+    "several-programs": {"tile": 16, "tokens_in_flight": 64},
+}
+
+
+def create(job, tables, **options):
+    return triton_step.create_step(job, *tables, device=DEVICE, precision="ieee", **options)
+
+
+def run_both(vector_size, options=None, **changes):
+    job = make_job(**({"length": 150, "chunk_size": 128, "tokens_in_flight": 1} | changes))
+    exact = random_tables(len(job.keep_threshold), vector_size)
+    tables = tuple(table.astype(np.float32) for table in exact)
+    order = plan.chunk_order(job.chunks, 1, 0)
+    step = create(job, tables, **(options or {}))
+    result = step.train(order, 1, 0)
+    one_tile = dataclasses.replace(job, tokens_in_flight=1)
+    return step.tables(), exact, result, reference.train(one_tile, *exact, order, 1, 0)
+
+
+def assert_same(tables, exact, result, expected):
+    """As close as the torch step in float32 (test_kernels.py): errors against the largest step, and table rounding."""
+    before = random_tables(*exact[0].shape)
+    for table, right, old in zip(tables, exact, before, strict=True):
+        assert np.isfinite(table).all()
+        rounding = 16 * np.finfo(np.float32).eps * np.abs(right).max()
+        assert np.abs(table - right).max() <= 2e-5 * np.abs(right - old).max() + rounding
+    assert (result.pairs, result.trained) == (expected.pairs, expected.trained)
+    assert result.loss == pytest.approx(expected.loss, rel=2e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_equals_the_reference(mode, case):
+    if DEVICE == "cuda" and case == "several-programs":
+        pytest.skip("programs race on a GPU: only the interpreter can be exact")
+    tables, exact, result, expected = run_both(17, **(CASES[case] | MODES[mode]))
+    assert expected.pairs > 0 or case == "one-token"
+    assert_same(tables, exact, result, expected)
+
+
+@pytest.mark.parametrize("vector_size", [1, 33, 100, 300])
+@pytest.mark.parametrize("mode", MODES)
+def test_vector_sizes(mode, vector_size):
+    assert_same(*run_both(vector_size, length=60, **MODES[mode]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_static_weights_scale_rows(mode):
+    weights = {name: np.linspace(400, 0, 50, dtype=np.float32) for name in ("in_weight", "out_weight")}
+    tables, exact, result, expected = run_both(9, **MODES[mode], **weights)
+    assert_same(tables, exact, result, expected)
+    uncapped, *_ = run_both(9, **MODES[mode])
+    assert np.abs(uncapped[1] - tables[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kept", [0, 1, 63, 64, 65])
+@pytest.mark.parametrize("mode", ["sg", "cbow-mean"])
+def test_tiles_of_any_length(mode, kept):
+    """Chunks whose kept tokens end just before, at and after a tile's end."""
+    threshold = np.full(50, 2**32 - 1, np.uint32)
+    threshold[0] = 0
+    ids = np.zeros(80, np.int32)
+    ids[:kept] = 1 + np.arange(kept) % 40
+    changes = {"tokens": ids, "keep_threshold": threshold, "tile": 64, "shared_negatives": 8, "target_mask": False}
+    tables, exact, result, expected = run_both(8, **changes, **MODES[mode])
+    assert result.trained == kept
+    assert_same(tables, exact, result, expected)
+
+
+@pytest.mark.parametrize("token_memory", [0, 10**9], ids=["streamed", "resident"])
+def test_a_streamed_corpus_trains_the_same(token_memory):
+    """Groups of two chunks, an odd number of groups, the short last chunk in the middle of the order."""
+    options = {"token_memory": token_memory, "stream_tokens": 64}
+    assert_same(*run_both(8, options, length=300, chunk_size=32))
+
+
+@pytest.mark.parametrize("chunk", [0, 5, 11])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"shared_negatives": 7}, {"shrink_windows": False}, {"seed": 2**64 - 1}, {"chunk_size": 100}],
+    ids=str,
+)
+def test_the_plan_is_the_references_bit_for_bit(chunk, changes):
+    job = make_job(**changes)
+    step = create(job, random_tables(50, 4, np.float32))
+    for epoch in (0, 2**32 - 1):
+        ours, right = step.plan(chunk, epoch), reference.plan(job, chunk, epoch)
+        for name in ("positions", "radius", "negatives"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(right, name))
+
+
+@pytest.mark.parametrize("mode", ["sg", "cbow"])
+def test_neighbours_come_out_right(mode, themed_sentences):
+    config = Config(
+        mode=mode, vector_size=16, min_count=1, sample=0, epochs=3, alpha=0.3, backend="triton", shared_negatives=16
+    )
+    with encode_sentences(themed_sentences[:100], min_count=1) as corpus:
+        result = trainer.train_corpus(corpus, config, backends.Choice("triton", DEVICE, "a test"))
+    assert result.loss_per_epoch[-1] < result.loss_per_epoch[0]
+    assert share_of_right_neighbours(result.vocab.words, result.w_in) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"row_cap": "batch"}, "row_cap must be 'tile'"),
+        ({"chunk_size": 1 << 16}, "chunks of up to 32768"),
+        ({"window": 1 << 16}, "windows of up to 32767"),
+        ({"cap": 0.0}, "cap"),
+    ],
+)
+def test_jobs_that_the_kernels_cannot_honour_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        create(make_job(**changes), random_tables(50, 4, np.float32))
+
+
+def test_float64_tables_are_refused():
+    with pytest.raises(ValueError, match="float32"):
+        create(make_job(), random_tables(50, 4))
+
+
+class FakeGpu:
+    """Stands in for torch.cuda where the machine has no GPU, or another one."""
+
+    def __init__(self, capability=(9, 0), free=80 << 30, present=True):
+        self.capability, self.free, self.present = capability, free, present
+
+    def install(self, monkeypatch):
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: self.present)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: self.capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Some GPU")
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (self.free, self.free))
+
+
+def test_reasons_for_being_unavailable(monkeypatch):
+    FakeGpu(present=False).install(monkeypatch)
+    assert "no GPU" in triton_step.unavailable_reason()
+    FakeGpu(capability=(7, 5)).install(monkeypatch)
+    assert "compute capability 7.5: 8.0 (Ampere) or later" in triton_step.unavailable_reason()
+    FakeGpu(capability=(8, 0)).install(monkeypatch)
+    assert triton_step.unavailable_reason() is None
+    with pytest.raises(ValueError, match="no GPU number 3"):
+        triton_step.create_step(make_job(), *random_tables(50, 4, np.float32), device="cuda:3")
+    monkeypatch.setattr("triton.__version__", "3.1.0")
+    assert "triton 3.1.0 is too old" in triton_step.unavailable_reason()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "not installed" in triton_step.unavailable_reason()
+
+
+def test_too_small_a_gpu_is_said_before_anything_is_allocated(monkeypatch):
+    import torch
+
+    FakeGpu(free=(512 << 20) + 1000).install(monkeypatch)
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: pytest.fail("allocated"))
+    monkeypatch.setattr(torch, "zeros", lambda *a, **k: pytest.fail("allocated"))
+    with pytest.raises(MemoryError, match=r"GiB are needed.*50 x 4 float32: raise min_count"):
+        triton_step.create_step(make_job(), *random_tables(50, 4, np.float32), device="cuda")
+
+
+def test_the_interpreter_must_be_asked_for():
+    """Without TRITON_INTERPRET the device 'interpreter' is refused: nothing switches by itself."""
+    code = (
+        "import numpy as np\n"
+        "from tests.conftest import make_job, random_tables\n"
+        "from w2vfast.kernels import triton_step\n"
+        "triton_step.create_step(make_job(), *random_tables(50, 4, np.float32), device='interpreter')\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert "needs TRITON_INTERPRET=1" in done.stderr
