@@ -68,7 +68,7 @@ def test_every_option_is_a_flag_that_sets_it():
         "ns_exponent": -0.5, "seed": 77, "workers": 3, "backend": "torch", "device": "cpu", "tile": 8,
         "shared_negatives": 24, "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
         "save_vocab": "v",
-        "eval_every": 0.5, "eval_set": "simlex999", "patience": 3,
+        "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast",
     }  # fmt: skip
     argv = [word for name, value in values.items() for word in (flag(name), str(value))]
     _, config = parse(["corpus.txt", *argv, "--no-cbow-mean", "--no-shrink-windows", "--keep-best"])

@@ -11,6 +11,7 @@ from w2vfast.errors import InputError
 Mode = Literal["sg", "cbow"]
 BackendName = Literal["auto", "triton", "native", "torch"]
 DeviceName = Literal["cuda", "cpu", "mps"]
+Preset = Literal["quality", "fast"]
 
 
 def usable_processors() -> int:
@@ -83,12 +84,19 @@ class Config:
     device: DeviceName | None = option(
         None, "device of the torch backend: cuda, cpu or mps", hidden_default="cuda where present, else cpu"
     )
+    preset: Preset = option(
+        "quality", "quality: on a par with gensim; fast: fewer negatives a token (README says what it costs and gains)"
+    )
     tile: int | None = option(None, "T, centres that share negatives", minimum=1, maximum=512, hidden_default="chosen")
     shared_negatives: int | None = option(
         None, "N, negatives shared by a tile", minimum=1, maximum=1024, hidden_default="chosen"
     )
     tokens_in_flight: int | None = option(
-        None, "tokens computed from one snapshot of the tables", minimum=1, maximum=2**20, hidden_default="chosen"
+        None,
+        "tokens computed from one snapshot of the tables, in whole tiles (torch and triton)",
+        minimum=1,
+        maximum=2**20,
+        hidden_default="chosen",
     )
     cap: float = option(2.0, "row cap C0: bound on a row's summed learning rate in one step", above=0, maximum=1e9)
     eval_every: float | None = option(

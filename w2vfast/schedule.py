@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from w2vfast.config import Config
+from w2vfast.errors import InputError
 
 # A tile's mean weight on one negative row, lr * T * (W + 1) * K / N: above this quality falls behind gensim's.
 LARGEST_LUMP = 1.5
@@ -15,7 +16,16 @@ LARGEST_LUMP = 1.5
 FEWEST_BATCHES = 3000
 # Below this many tokens a corpus is small: repeated words fill its tiles, and more negatives cost little.
 SMALL_CORPUS = 1_000_000
+SMALL_CORPUS_NEGATIVES = 64
+TILE = 32
+# CBOW's negatives weigh W + 1 times less, so fewer do.
+LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
 NEGATIVES_STEP = 16
+# (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv).
+FAST = {"sg": (64, 16), "cbow": (64, 8)}
+# Tokens computed from one snapshot: as many as a batch needs to be worth its overhead on a CPU, a grid to fill a GPU.
+MOST_IN_FLIGHT_CPU = 4096
+MOST_IN_FLIGHT_GPU = 16384
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,25 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
     """Return the settings for a run, taking the user's where given.
 
     `trained_tokens` is the expected number of tokens after subsampling over all epochs, `corpus_tokens` the corpus's.
+    Raises InputError if the backend cannot honour the tokens in flight asked for.
     """
-    small = corpus_tokens < SMALL_CORPUS
-    tile = config.tile or 32
-    negatives = config.shared_negatives
+    tile, negatives = config.tile, config.shared_negatives
+    if config.preset == "fast":
+        tile, negatives = tile or FAST[config.mode][0], negatives or FAST[config.mode][1]
+    tile = tile or TILE
     if negatives is None:
-        least = 64 if small else 32
+        least = SMALL_CORPUS_NEGATIVES if corpus_tokens < SMALL_CORPUS else LEAST_NEGATIVES[config.mode]
         needed = lump(config, tile, 1) / LARGEST_LUMP
         negatives = min(1024, max(least, NEGATIVES_STEP * math.ceil(needed / NEGATIVES_STEP)))
     if backend == "native":
         in_flight = tile * config.workers
+        if config.tokens_in_flight not in (None, in_flight):
+            raise InputError(
+                f"the native backend keeps one tile a worker in flight ({in_flight} tokens): "
+                "drop --tokens-in-flight, or take the torch backend"
+            )
         return TileSettings(tile, negatives, in_flight, "tile", config.workers > 1)
-    most = 16384 if backend == "triton" or device != "cpu" else 4096
+    most = MOST_IN_FLIGHT_GPU if backend == "triton" or device != "cpu" else MOST_IN_FLIGHT_CPU
     bound = max(tile, int(trained_tokens / FEWEST_BATCHES))
     in_flight = config.tokens_in_flight or min(most, bound)
     in_flight = max(tile, in_flight // tile * tile)

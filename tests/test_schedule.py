@@ -1,0 +1,69 @@
+"""T, N and tokens in flight: the documented rules, at the sizes where they change."""
+
+import pytest
+
+from w2vfast import schedule
+from w2vfast.config import Config
+from w2vfast.errors import InputError
+
+LARGE = {"trained_tokens": 70e6, "corpus_tokens": 18_000_000}
+
+
+def choose(config, backend="native", device="cpu", **sizes):
+    return schedule.choose(config, backend, device, **(LARGE | sizes))
+
+
+def test_defaults():
+    settings = choose(Config(workers=1))
+    assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (32, 32, 32)
+    assert (settings.row_cap, settings.static_cap) == ("tile", False)
+    assert choose(Config(mode="cbow", workers=1)).shared_negatives == 16
+
+
+@pytest.mark.parametrize(
+    ("window", "negative", "alpha"), [(10, 5, 0.025), (5, 15, 0.025), (10, 20, 0.05), (50, 5, 0.025)]
+)
+def test_the_lump_stays_bounded(window, negative, alpha):
+    config = Config(window=window, negative=negative, alpha=alpha)
+    settings = choose(config)
+    assert schedule.lump(config, settings.tile, settings.shared_negatives) <= schedule.LARGEST_LUMP
+    assert settings.shared_negatives % 16 == 0
+
+
+def test_small_corpora_share_more_negatives():
+    assert choose(Config(), corpus_tokens=999_999).shared_negatives == 64
+    assert choose(Config(mode="cbow"), corpus_tokens=999_999).shared_negatives == 64
+    assert choose(Config(), corpus_tokens=1_000_000).shared_negatives == 32
+
+
+def test_several_threads_add_the_static_count():
+    settings = choose(Config(workers=4))
+    assert (settings.tokens_in_flight, settings.static_cap) == (128, True)
+
+
+def test_tokens_in_flight_leave_enough_batches():
+    torch = choose(Config(), "torch")
+    assert (torch.tokens_in_flight, torch.row_cap, torch.static_cap) == (4096, "batch", False)
+    assert choose(Config(), "torch", trained_tokens=3e6).tokens_in_flight == 992  # a whole number of tiles up to 1,000
+    assert choose(Config(), "torch", trained_tokens=10).tokens_in_flight == 32
+    triton = choose(Config(), "triton", "cuda")
+    assert (triton.tokens_in_flight, triton.row_cap, triton.static_cap) == (16384, "tile", True)
+    assert choose(Config(), "triton", "cuda", trained_tokens=6e6).tokens_in_flight == 1984
+
+
+def test_native_refuses_another_number_in_flight():
+    assert choose(Config(workers=2, tokens_in_flight=64)).tokens_in_flight == 64
+    with pytest.raises(InputError, match="one tile a worker"):
+        choose(Config(workers=2, tokens_in_flight=4096))
+
+
+def test_the_users_choice_holds():
+    settings = choose(Config(tile=48, shared_negatives=8, tokens_in_flight=100), "torch")
+    assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (48, 8, 96)
+
+
+def test_the_fast_preset_takes_longer_tiles_with_fewer_negatives():
+    assert choose(Config(preset="fast")).shared_negatives == 16
+    assert choose(Config(preset="fast")).tile == 64
+    assert choose(Config(preset="fast", mode="cbow")).shared_negatives == 8
+    assert choose(Config(preset="fast", tile=32)).tile == 32
