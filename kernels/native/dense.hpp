@@ -53,16 +53,21 @@ W2V_INLINE void score_block(
     }
 }
 
+// Kernels that run long call tick() once a block of work: see Ahead.
+
 // out[r][k] = a[r] . panel[:, k]. Whole blocks of SCORE_ROWS are computed: `a` and `out` have that many rows.
+template <class Tick>
 inline void scores(
-    const float *a, int ld_a, int rows, const float *panel, int ld_panel, int vectors, int depth, float *out, int ld_out
+    const float *a, int ld_a, int rows, const float *panel, int ld_panel, int vectors, int depth, float *out, int ld_out,
+    Tick &&tick
 ) {
-    for_blocks<SCORE_VECTORS>(vectors, [&](auto size, int v) {
+    Blocks<SCORE_VECTORS>(vectors).each([&](auto size, int v) {
         for (int r = 0; r < rows; r += SCORE_ROWS) {
             score_block<SCORE_ROWS, size>(
                 a + static_cast<size_t>(r) * ld_a, ld_a, panel + v * LANES, ld_panel, depth,
                 out + static_cast<size_t>(r) * ld_out + v * LANES, ld_out
             );
+            tick();
         }
     });
 }
@@ -92,12 +97,13 @@ W2V_INLINE void update_block(
 }
 
 // out[r] = sum over k of g[r, k] * b[k], with g[r, k] at g + r * g_row + k * g_depth.
+template <class Tick>
 inline void rank_update(
     const float *g, size_t g_row, size_t g_depth, int rows, int depth, const float *b, int ld_b, int vectors, float *out,
-    int ld_out
+    int ld_out, Tick &&tick
 ) {
     static_assert(UPDATE_ROWS == 3, "the rows left over below are one or two");
-    for_blocks<UPDATE_VECTORS>(vectors, [&](auto size, int v) {
+    Blocks<UPDATE_VECTORS>(vectors).each([&](auto size, int v) {
         const float *b_block = b + v * LANES;
         float *out_block = out + v * LANES;
         int r = 0;
@@ -105,6 +111,7 @@ inline void rank_update(
             update_block<UPDATE_ROWS, size>(
                 g + r * g_row, g_row, g_depth, depth, b_block, ld_b, out_block + static_cast<size_t>(r) * ld_out, ld_out
             );
+            tick();
         }
         g += r * g_row;
         out_block += static_cast<size_t>(r) * ld_out;

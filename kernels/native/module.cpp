@@ -21,13 +21,16 @@ class Step {
         job_.tokens = pointer<int32_t>(fields["tokens"]);
         job_.n = fields["tokens"].cast<py::array>().shape(0);
         job_.keep_threshold = pointer<uint32_t>(fields["keep_threshold"]);
-        job_.noise_prob = pointer<uint32_t>(fields["noise_prob"]);
-        job_.noise_alias = pointer<int32_t>(fields["noise_alias"]);
         job_.in_weight = pointer<float>(fields["in_weight"]);
         job_.out_weight = pointer<float>(fields["out_weight"]);
         job_.w_in = w_in_.mutable_data();
         job_.w_out = w_out_.mutable_data();
         job_.V = w_in_.shape(0);
+        const uint32_t *prob = pointer<uint32_t>(fields["noise_prob"]);
+        const int32_t *alias = pointer<int32_t>(fields["noise_alias"]);
+        noise_.resize(job_.V);
+        for (int64_t i = 0; i < job_.V; ++i) noise_[i] = {prob[i], alias[i]};
+        job_.noise = noise_.data();
         job_.D = w_in_.shape(1);
         job_.cbow = fields["mode"].cast<std::string>() == "cbow";
         job_.cbow_mean = fields["cbow_mean"].cast<bool>();
@@ -70,10 +73,11 @@ class Step {
             positions.mutable_data()[i] = chunk * job_.chunk_size + plan.offset[i];
             radius.mutable_data()[i] = plan.radius[i];
         }
-        std::vector<int32_t> ids(N + w2v::NEGATIVE_BLOCK);
+        w2v::NegativeDraws draws;
+        draws.resize(N);
         for (int t = 0; t < tiles; ++t) {
-            w2v::draw_negatives(job_, chunk, t, epoch, ids.data());
-            std::copy(ids.begin(), ids.begin() + N, negatives.mutable_data() + static_cast<int64_t>(t) * N);
+            draws.draw(job_, chunk, t, epoch);
+            draws.resolve(job_, negatives.mutable_data() + static_cast<int64_t>(t) * N);
         }
         return py::make_tuple(positions, radius, negatives);
     }
@@ -87,6 +91,7 @@ class Step {
 
     py::dict keep_;
     Array<float> w_in_, w_out_;
+    std::vector<w2v::Noise> noise_;
     w2v::Job job_{};
     std::unique_ptr<w2v::Trainer> trainer_;
 };

@@ -35,9 +35,10 @@ struct PairList {
 
     // Appends `length` pairs of `r` with cols[0 .. length); reads and writes up to PAIR_SLACK beyond.
     W2V_INLINE void append(int32_t r, const int32_t *cols, int length) {
+        int32_t *to_col = col.data() + count, *to_row = row.data() + count;
         for (int i = 0; i < length; i += LANES) {
-            store(col.data() + count + i, load(cols + i));
-            store(row.data() + count + i, splat(r));
+            store(to_col + i, load(cols + i));
+            store(to_row + i, splat(r));
         }
         count += length;
     }
@@ -54,47 +55,60 @@ struct PairList {
 
     // Sorts by column (a counting sort, stable), and points the padding of the last group of dots at row and column 0.
     void index_columns(int cols) {
-        std::fill(start.begin(), start.begin() + cols + 2, 0);
-        for (int p = 0; p < count; ++p) ++start[col[p] + 2];
-        for (int c = 2; c < cols + 2; ++c) start[c] += start[c - 1];
-        for (int p = 0; p < count; ++p) {
-            const int at = start[col[p] + 1]++;
-            by_col_row[at] = row[p];
-            by_col_pair[at] = p;
+        const int n = count;
+        int32_t *__restrict first = start.data(), *__restrict to_row = by_col_row.data();
+        int32_t *__restrict to_pair = by_col_pair.data(), *__restrict of_row = row.data(), *__restrict of_col = col.data();
+        std::fill(first, first + cols + 2, 0);
+        for (int p = 0; p < n; ++p) ++first[of_col[p] + 2];
+        for (int c = 2; c < cols + 2; ++c) first[c] += first[c - 1];
+        for (int p = 0; p < n; ++p) {
+            const int at = first[of_col[p] + 1]++;
+            to_row[at] = of_row[p];
+            to_pair[at] = p;
         }
-        for (int i = 0; i < LANES; ++i) row[count + i] = col[count + i] = 0;
+        for (int i = 0; i < LANES; ++i) of_row[n + i] = of_col[n + i] = 0;
     }
 
     int in_column(int c) const { return start[c + 1] - start[c]; }
 };
 
+constexpr int DOTS = 4;  // at a time: as many pairs of pointers as the integer registers hold
+
 // out[p] = a[row[p]] . b[col[p]]; out has room for whole groups of LANES.
+template <class Tick>
 inline void pair_dots(
     const PairList &pairs, const float *__restrict a, int ld_a, const float *__restrict b, int ld_b, int vectors,
-    float *__restrict out
+    float *__restrict out, Tick &&tick
 ) {
     for (int p = 0; p < pairs.count; p += LANES) {
-        const float *x[LANES], *y[LANES];
-        for (int i = 0; i < LANES; ++i) {
-            x[i] = a + static_cast<size_t>(pairs.row[p + i]) * ld_a;
-            y[i] = b + static_cast<size_t>(pairs.col[p + i]) * ld_b;
+        Vec dots[LANES];
+        for (int i = 0; i < LANES; i += DOTS) {
+            const float *x[DOTS], *y[DOTS];
+            Vec acc[DOTS] = {};
+#pragma GCC unroll 4
+            for (int j = 0; j < DOTS; ++j) {
+                x[j] = a + static_cast<size_t>(pairs.row[p + i + j]) * ld_a;
+                y[j] = b + static_cast<size_t>(pairs.col[p + i + j]) * ld_b;
+            }
+            for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 4
+                for (int j = 0; j < DOTS; ++j) acc[j] += load(x[j] + v * LANES) * load(y[j] + v * LANES);
+            }
+#pragma GCC unroll 4
+            for (int j = 0; j < DOTS; ++j) dots[i + j] = acc[j];
         }
-        Vec acc[LANES] = {};
-        for (int v = 0; v < vectors; ++v) {
-#pragma GCC unroll 16
-            for (int i = 0; i < LANES; ++i) acc[i] += load(x[i] + v * LANES) * load(y[i] + v * LANES);
-        }
-        store(out + p, sums(acc));
+        store(out + p, sums(dots));
+        tick();
     }
 }
 
 // out (+)= sum over i of weight(i) * rows[index[i]]; WEIGHT maps i to a factor.
 template <bool ADD, class Weight>
 W2V_INLINE void sum_rows(
-    const int32_t *index, int count, Weight &&weight, const float *__restrict rows, int ld, int vectors,
+    const int32_t *index, int count, Weight &&weight, const float *__restrict rows, int ld, Blocks<SUM_VECTORS> blocks,
     float *__restrict out
 ) {
-    for_blocks<SUM_VECTORS>(vectors, [&](auto size, int v) {
+    blocks.each([&](auto size, int v) {
         constexpr int VECTORS = size;
         Vec acc[VECTORS] = {};
         if constexpr (ADD) {

@@ -11,13 +11,18 @@
 
 namespace w2v {
 
+// A column of the alias table, together so that a draw touches one cache line.
+struct Noise {
+    uint32_t prob;
+    int32_t alias;
+};
+
 struct Job {
     const int32_t *tokens;  // [n], sign bit on a sentence's last token
     int64_t n;
     int64_t V;
     const uint32_t *keep_threshold;  // [V]
-    const uint32_t *noise_prob;      // [V]
-    const int32_t *noise_alias;      // [V]
+    const Noise *noise;              // [V]
     const float *in_weight;          // [V] or null
     const float *out_weight;         // [V] or null
     float *w_in;                     // [V, D]
@@ -55,6 +60,8 @@ inline void ChunkPlan::compute(const Job &job, int64_t chunk, uint32_t epoch) {
     for (auto *column : {&word, &offset, &radius, &first, &last, &sentence_}) {
         if (column->size() < static_cast<size_t>(length) + 1) column->resize(length + 1);
     }
+    const int32_t least = job.shrink_windows ? 1 : job.window;
+    const uint32_t spread = job.shrink_windows ? job.window : 0;
     int count = 0;
     int32_t sentence = 0;
     uint32_t c[4][BLOCK];
@@ -69,15 +76,20 @@ inline void ChunkPlan::compute(const Job &job, int64_t chunk, uint32_t epoch) {
         philox(job.seed, c);
         const int32_t *tokens = job.tokens + start + block;
         const int stop = std::min(BLOCK, length - block);
+        const int ahead = std::min(2 * BLOCK, length - block);
+        for (int i = BLOCK; i < ahead; ++i) {
+            __builtin_prefetch(job.keep_threshold + (tokens[i] & INT32_MAX), 0, 3);
+        }
         for (int i = 0; i < stop; ++i) {
-            // Written whether kept or not, so that the loop has no branch to mispredict.
+            // Written whether kept or not, and kept decided by a borrow: a branch would be mispredicted.
             const int32_t id = tokens[i] & INT32_MAX;
             word[count] = id;
             offset[count] = block + i;
-            radius[count] = job.shrink_windows ? 1 + static_cast<int32_t>(mulhi(c[1][i], job.window)) : job.window;
+            radius[count] = least + static_cast<int32_t>(mulhi(c[1][i], spread));
             sentence_[count] = sentence;
-            count += c[0][i] <= job.keep_threshold[id];
-            sentence += tokens[i] < 0;
+            const uint64_t borrow = (static_cast<uint64_t>(job.keep_threshold[id]) - c[0][i]) >> 63;
+            count += 1 - static_cast<int>(borrow);
+            sentence += static_cast<int32_t>(static_cast<uint32_t>(tokens[i]) >> 31);
         }
     }
     kept = count;
@@ -91,29 +103,51 @@ inline void ChunkPlan::compute(const Job &job, int64_t chunk, uint32_t epoch) {
     }
 }
 
-// Draws the shared negatives of a tile into ids[N]; writes up to a block past N.
-constexpr int NEGATIVE_BLOCK = 32;
+// The shared negatives of a tile, in two steps, so that the table's cache lines are on their way in between.
+class NegativeDraws {
+  public:
+    void resize(int negatives) {
+        const size_t size = (negatives + BLOCK - 1) / BLOCK * BLOCK;
+        column_.resize(size);
+        chance_.resize(size);
+    }
 
-inline void draw_negatives(const Job &job, int64_t chunk, uint32_t tile, uint32_t epoch, int32_t *ids) {
-    constexpr int CALLS = NEGATIVE_BLOCK / 2;
-    uint32_t c[4][CALLS];
-    for (int begin = 0; begin < job.shared_negatives; begin += NEGATIVE_BLOCK) {
-        for (int i = 0; i < CALLS; ++i) {
-            c[0][i] = tile;
-            c[1][i] = static_cast<uint32_t>(chunk);
-            c[2][i] = epoch;
-            c[3][i] = 1u | static_cast<uint32_t>(begin / 2 + i) << 8;
-        }
-        philox(job.seed, c);
-        for (int i = 0; i < CALLS; ++i) {
-            for (int half = 0; half < 2; ++half) {
-                const uint32_t column = mulhi(c[2 * half][i], static_cast<uint32_t>(job.V));
-                const int32_t alias = job.noise_alias[column];
-                const bool accepted = c[2 * half + 1][i] < job.noise_prob[column];
-                ids[begin + 2 * i + half] = accepted ? static_cast<int32_t>(column) : alias;
+    void draw(const Job &job, int64_t chunk, uint32_t tile, uint32_t epoch) {
+        constexpr int CALLS = BLOCK / 2;
+        uint32_t c[4][CALLS];
+        for (int begin = 0; begin < job.shared_negatives; begin += BLOCK) {
+            for (int i = 0; i < CALLS; ++i) {
+                c[0][i] = tile;
+                c[1][i] = static_cast<uint32_t>(chunk);
+                c[2][i] = epoch;
+                c[3][i] = 1u | static_cast<uint32_t>(begin / 2 + i) << 8;
+            }
+            philox(job.seed, c);
+            for (int i = 0; i < CALLS; ++i) {
+                for (int half = 0; half < 2; ++half) {
+                    const uint32_t column = mulhi(c[2 * half][i], static_cast<uint32_t>(job.V));
+                    __builtin_prefetch(job.noise + column, 0, 2);
+                    column_[begin + 2 * i + half] = column;
+                    chance_[begin + 2 * i + half] = c[2 * half + 1][i];
+                }
             }
         }
     }
-}
+
+    // Writes the ids of what was drawn to ids[0 .. N).
+    void resolve(const Job &job, int32_t *ids) const {
+        for (int j = 0; j < job.shared_negatives; ++j) {
+            const Noise noise = job.noise[column_[j]];
+            // All ones where the column is accepted: a branch here would be a coin toss for the predictor.
+            const int64_t below = static_cast<int64_t>(chance_[j]) - static_cast<int64_t>(noise.prob);
+            const int32_t accepted = static_cast<int32_t>(below >> 63);
+            ids[j] = (static_cast<int32_t>(column_[j]) & accepted) | (noise.alias & ~accepted);
+        }
+    }
+
+  private:
+    static constexpr int BLOCK = 32;
+    std::vector<uint32_t> column_, chance_;
+};
 
 }  // namespace w2v

@@ -77,6 +77,8 @@ W2V_INLINE void scatter(float *to, int64_t D, const float *step, float scale) {
 }
 
 W2V_INLINE void prefetch(const float *row, int64_t D) {
+    // GCC takes a function that only prefetches for one without effect and drops its calls; the empty asm is an effect.
+    asm volatile("");
     for (int64_t d = 0; d < D; d += LINE_FLOATS) __builtin_prefetch(row + d, 0, 2);
     __builtin_prefetch(row + D - 1, 0, 2);
 }
@@ -87,42 +89,50 @@ class Slots {
     void resize(size_t most_ids) {
         size_t size = 64;
         shift_ = 32 - 6;
-        while (size < 2 * most_ids) size *= 2, --shift_;
-        entries_.assign(size, Entry{0, 0, 0});
+        while (size < 4 * most_ids) size *= 2, --shift_;
+        keys_.assign(size, 0);
+        slots_.assign(size, 0);
         stamp_ = 0;
     }
 
     void begin() {
         count_ = 0;
         if (++stamp_ == 0) {
-            std::fill(entries_.begin(), entries_.end(), Entry{0, 0, 0});
+            std::fill(keys_.begin(), keys_.end(), 0);
             stamp_ = 1;
         }
     }
 
-    // Returns the slot of `id`; a new one is appended to ids[count()].
-    W2V_INLINE int32_t insert(int32_t id, int32_t *ids) {
-        const uint32_t mask = static_cast<uint32_t>(entries_.size()) - 1;
-        uint32_t at = (static_cast<uint32_t>(id) * 0x9E3779B1u) >> shift_;
-        for (;; at = (at + 1) & mask) {
-            Entry &entry = entries_[at];
-            if (entry.stamp != stamp_) {
-                entry = {stamp_, id, count_};
-                ids[count_] = id;
-                return count_++;
+    // Gives each of from[0 .. n) its slot in `slot`, appending new ids to ids[count()].
+    W2V_INLINE void insert(const int32_t *__restrict from, int n, int32_t *__restrict slot, int32_t *__restrict ids) {
+        uint64_t *__restrict keys = keys_.data();
+        int32_t *__restrict slots = slots_.data();
+        const uint32_t mask = static_cast<uint32_t>(keys_.size()) - 1;
+        const uint64_t stamp = static_cast<uint64_t>(stamp_) << 32;
+        int32_t count = count_;
+        for (int i = 0; i < n; ++i) {
+            const uint32_t id = static_cast<uint32_t>(from[i]);
+            const uint64_t key = stamp | id;
+            uint32_t at = (id * 0x9E3779B1u) >> shift_;
+            while (keys[at] != key) {
+                if ((keys[at] & ~uint64_t{UINT32_MAX}) != stamp) {
+                    keys[at] = key;
+                    slots[at] = count;
+                    ids[count++] = from[i];
+                    break;
+                }
+                at = (at + 1) & mask;
             }
-            if (entry.id == id) return entry.slot;
+            slot[i] = slots[at];
         }
+        count_ = count;
     }
 
     int32_t count() const { return count_; }
 
   private:
-    struct Entry {
-        uint32_t stamp;
-        int32_t id, slot;
-    };
-    std::vector<Entry> entries_;
+    std::vector<uint64_t> keys_;  // stamp << 32 | id
+    std::vector<int32_t> slots_;
     uint32_t stamp_ = 0;
     int32_t count_ = 0;
     int shift_ = 0;

@@ -166,26 +166,34 @@ W2V_INLINE Vec sums(Vec *x) {
 // Transposes LANES vectors in place.
 W2V_INLINE void transpose(Vec *x) { detail::transpose_step<LANES>(x); }
 
-// Cuts `vectors` into nearly equal blocks of at most MOST and calls body(Int<size>, offset) for each: nearly equal,
-// so that no block is left with too few accumulators to hide the latency of an FMA.
-template <int MOST, class Body>
-W2V_INLINE void for_blocks(int vectors, Body &&body) {
-    const int blocks = (vectors + MOST - 1) / MOST;
-    for (int block = 0, offset = 0; block < blocks; ++block) {
-        const int size = (vectors - offset + blocks - block - 1) / (blocks - block);
-        switch (size) {
-            case 1: body(Int<1>{}, offset); break;
-            case 2: if constexpr (MOST >= 2) body(Int<2>{}, offset); break;
-            case 3: if constexpr (MOST >= 3) body(Int<3>{}, offset); break;
-            case 4: if constexpr (MOST >= 4) body(Int<4>{}, offset); break;
-            case 5: if constexpr (MOST >= 5) body(Int<5>{}, offset); break;
-            case 6: if constexpr (MOST >= 6) body(Int<6>{}, offset); break;
-            case 7: if constexpr (MOST >= 7) body(Int<7>{}, offset); break;
-            case 8: if constexpr (MOST >= 8) body(Int<8>{}, offset); break;
-            default: break;
+// `vectors` cut into nearly equal blocks of at most MOST: nearly equal, so that no block is left with too few
+// accumulators to hide the latency of an FMA. Cut once, since the divisions would cost as much as a short sum.
+template <int MOST>
+struct Blocks {
+    int count, size, larger;  // the first `larger` blocks have size + 1 vectors
+
+    explicit Blocks(int vectors)
+        : count((vectors + MOST - 1) / MOST), size(vectors / count), larger(vectors - size * count) {}
+
+    // Calls body(Int<size>, offset) for each block.
+    template <class Body>
+    W2V_INLINE void each(Body &&body) const {
+        for (int block = 0, offset = 0; block < count; ++block) {
+            const int vectors = size + (block < larger);
+            switch (vectors) {
+                case 1: body(Int<1>{}, offset); break;
+                case 2: if constexpr (MOST >= 2) body(Int<2>{}, offset); break;
+                case 3: if constexpr (MOST >= 3) body(Int<3>{}, offset); break;
+                case 4: if constexpr (MOST >= 4) body(Int<4>{}, offset); break;
+                case 5: if constexpr (MOST >= 5) body(Int<5>{}, offset); break;
+                case 6: if constexpr (MOST >= 6) body(Int<6>{}, offset); break;
+                case 7: if constexpr (MOST >= 7) body(Int<7>{}, offset); break;
+                case 8: if constexpr (MOST >= 8) body(Int<8>{}, offset); break;
+                default: break;
+            }
+            offset += vectors;
         }
-        offset += size;
     }
-}
+};
 
 }  // namespace w2v

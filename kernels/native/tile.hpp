@@ -11,6 +11,7 @@ namespace w2v {
 struct Workspace {
     int64_t D;
     int ld, vectors, ld_negatives;
+    Blocks<SUM_VECTORS> sum_blocks;
     float share, cap;                   // share = K / N
     Buffer in, left, out;               // snapshots of W_in rows (CBOW), left operands, W_out rows
     Buffer panel;                       // the negatives transposed, [D, ld_negatives]
@@ -24,6 +25,7 @@ struct Workspace {
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),
           ld_negatives(padded(job.shared_negatives)),
+          sum_blocks(vectors),
           share(static_cast<float>(static_cast<double>(job.negative) / job.shared_negatives)),
           cap(static_cast<float>(job.cap)) {
         const TileShape shape(job);
@@ -67,11 +69,12 @@ inline void gather_rows(Workspace &w, const float *table, const std::vector<int3
 }
 
 // Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Returns the loss.
-inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &masked, bool mask) {
+inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &masked, bool mask, Ahead &ahead) {
     const int vectors = w.negative_vectors(tile), width = vectors * LANES, ld = w.ld_negatives;
     transpose_rows(w.out.data(), w.ld, tile.negatives, static_cast<int>(w.D), w.panel.data(), ld);
     scores(
-        w.left.data(), w.ld, tile.rows, w.panel.data(), ld, vectors, static_cast<int>(w.D), w.score.data(), ld
+        w.left.data(), w.ld, tile.rows, w.panel.data(), ld, vectors, static_cast<int>(w.D), w.score.data(), ld,
+        [&] { ahead.tick(); }
     );
     float *sums = w.negative_sum.data();
     if (tile.uniform) {
@@ -106,11 +109,12 @@ inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &
 }
 
 // Adds to W_out what the left rows teach it: through the negatives (gradients in `score`) and through `pairs`.
-inline void update_outputs(const Job &job, Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g) {
+inline void update_outputs(const Job &job, Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g, Ahead &ahead) {
     rank_update(
         w.score.data(), 1, w.ld_negatives, tile.negatives, tile.rows, w.left.data(), w.ld, w.vectors, w.step_out.data(),
-        w.ld
+        w.ld, [&] { ahead.tick(); }
     );
+    ahead.finish();
     for (int c = 0; c < tile.out_count; ++c) {
         const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
         const int32_t *pair = pairs.by_col_pair.data() + pairs.start[c];
@@ -120,11 +124,11 @@ inline void update_outputs(const Job &job, Workspace &w, const TilePlan &tile, c
         float *to = job.w_out + static_cast<int64_t>(id) * w.D;
         if (c < tile.negatives) {
             float *step = w.row(w.step_out, c);
-            if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.vectors, step);
+            if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
             const float total = tile.out_weight[c] + w.negative_sum.data()[c];
             scatter(to, w.D, step, cap_scale(total, job.out_weight, id, tile.lr, w.cap));
         } else if (count > 0) {
-            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.vectors, w.step.data());
+            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
             scatter(to, w.D, w.step.data(), cap_scale(tile.out_weight[c], job.out_weight, id, tile.lr, w.cap));
         }
     }

@@ -7,7 +7,8 @@
 
 namespace w2v {
 
-inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile) {
+inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead &ahead) {
+    const auto tick = [&] { ahead.tick(); };
     const PairList &pairs = tile.pairs, &own = tile.own;
     if (tile.rows == 0) return 0;
     gather_rows(w, job.w_in, tile.in_id, tile.in_count, w.in);
@@ -16,22 +17,22 @@ inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile) {
         const int n = pairs.segment_end[s] - p;
         const float share = job.cbow_mean ? 1.0f / static_cast<float>(n) : 1.0f;
         const auto weight = [share](int) { return share; };
-        sum_rows<false>(pairs.col.data() + p, n, weight, w.in.data(), w.ld, w.vectors, w.row(w.left, s));
+        sum_rows<false>(pairs.col.data() + p, n, weight, w.in.data(), w.ld, w.sum_blocks, w.row(w.left, s));
     }
-    float loss = negatives_side(w, tile, own, true);
+    float loss = negatives_side(w, tile, own, true, ahead);
     float *g = w.own_score.data();
-    pair_dots(own, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g);
+    pair_dots(own, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g, tick);
     loss += positive_gradients(g, own.count, tile.lr);
 
     rank_update(
         w.score.data(), w.ld_negatives, 1, tile.rows, tile.negatives, w.out.data(), w.ld, w.vectors, w.step_left.data(),
-        w.ld
+        w.ld, tick
     );
     for (int r = 0; r < tile.rows; ++r) {
         const auto weight = [&](int) { return g[r]; };
-        sum_rows<true>(own.col.data() + r, 1, weight, w.out.data(), w.ld, w.vectors, w.row(w.step_left, r));
+        sum_rows<true>(own.col.data() + r, 1, weight, w.out.data(), w.ld, w.sum_blocks, w.row(w.step_left, r));
     }
-    update_outputs(job, w, tile, own, g);
+    update_outputs(job, w, tile, own, g, ahead);
     float *share = w.pair_score.data();
     for (int s = 0, p = 0; s < pairs.segments; p = pairs.segment_end[s++]) {
         share[s] = job.cbow_mean ? 1.0f : 1.0f / static_cast<float>(pairs.segment_end[s] - p);
@@ -41,7 +42,7 @@ inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile) {
         if (count == 0) continue;
         const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
         const auto weight = [&](int i) { return share[index[i]]; };
-        sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.vectors, w.step.data());
+        sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.sum_blocks, w.step.data());
         const int32_t id = tile.in_id[c];
         const float scale = cap_scale(tile.in_weight[c], job.in_weight, id, tile.lr, w.cap);
         scatter(job.w_in + static_cast<int64_t>(id) * w.D, w.D, w.step.data(), scale);

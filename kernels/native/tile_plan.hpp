@@ -41,22 +41,28 @@ struct TilePlan {
 
     void resize(const Job &job) {
         const TileShape shape(job);
-        const size_t most_negatives = (shape.negatives / NEGATIVE_BLOCK + 1) * NEGATIVE_BLOCK;
         in_id.resize(shape.in_rows);
         out_id.resize(shape.out_rows);
         in_weight.resize(shape.in_rows);
         out_weight.resize(shape.out_rows);
         row_weight.resize(shape.tokens);
-        negative_count.resize(most_negatives + LANES);
+        negative_count.resize(shape.negatives + LANES);
         pairs.resize(shape.pairs, shape.tokens, job.cbow ? shape.in_rows : shape.out_rows);
         own.resize(job.cbow ? shape.tokens : 0, shape.tokens, shape.out_rows);
-        drawn_.resize(most_negatives);
+        draws_.resize(shape.negatives);
+        drawn_.resize(shape.negatives);
         halo_slot_.resize(shape.halo + PAIR_SLACK);
+        active_.resize(shape.tokens);
+        token_slot_.resize(std::max(shape.tokens, shape.negatives));
         slots_.resize(std::max(shape.in_rows, shape.out_rows));
     }
 
-    // Tile `ordinal` of a chunk whose rank of visit is `rank`.
-    void build(const Job &job, const ChunkPlan &plan, int64_t chunk, int64_t rank, uint32_t epoch, int ordinal) {
+    // Draws the negatives of a tile, whose `build` may follow at once or, better, a while later. What was built of
+    // an earlier tile stays.
+    void draw(const Job &job, int64_t chunk, uint32_t epoch, int ordinal) { draws_.draw(job, chunk, ordinal, epoch); }
+
+    // Tile `ordinal` of a chunk whose rank of visit is `rank`, after its `draw`.
+    void build(const Job &job, const ChunkPlan &plan, int64_t rank, uint32_t epoch, int ordinal) {
         begin_ = ordinal * job.tile;
         end_ = std::min(begin_ + job.tile, plan.kept);
         tokens = end_ - begin_;
@@ -71,10 +77,11 @@ struct TilePlan {
             halo_begin_ = std::min(halo_begin_, plan.first[i]);
             halo_end_ = std::max(halo_end_, plan.last[i] + 1);
         }
-        draw_negatives(job, chunk, ordinal, epoch, drawn_.data());
+        draws_.resolve(job, drawn_.data());
         slots_.begin();
+        slots_.insert(drawn_.data(), job.shared_negatives, token_slot_.data(), out_id.data());
         std::fill(negative_count.begin(), negative_count.end(), 0.0f);
-        for (int j = 0; j < job.shared_negatives; ++j) negative_count[slots_.insert(drawn_[j], out_id.data())] += 1;
+        for (int j = 0; j < job.shared_negatives; ++j) negative_count[token_slot_[j]] += 1;
         negatives = slots_.count();
         uniform = negatives == job.shared_negatives && negatives % LANES == 0;
         if (job.cbow) {
@@ -86,7 +93,8 @@ struct TilePlan {
 
   private:
     void number_halo(const ChunkPlan &plan, int32_t *ids) {
-        for (int j = halo_begin_; j < halo_end_; ++j) halo_slot_[j - halo_begin_] = slots_.insert(plan.word[j], ids);
+        const int length = std::max(0, halo_end_ - halo_begin_);
+        slots_.insert(plan.word.data() + halo_begin_, length, halo_slot_.data(), ids);
     }
 
     void append_window(const ChunkPlan &plan, int i, int32_t row) {
@@ -100,18 +108,20 @@ struct TilePlan {
         number_halo(plan, out_id.data());
         out_count = slots_.count();
         slots_.begin();
+        int active = 0;
         for (int i = begin_; i < end_; ++i) {
+            if (plan.last[i] > plan.first[i]) active_[active++] = plan.word[i];
+        }
+        slots_.insert(active_.data(), active, token_slot_.data(), in_id.data());
+        in_count = rows = slots_.count();
+        std::fill(row_weight.begin(), row_weight.begin() + rows, 0.0f);
+        for (int i = begin_, a = 0; i < end_; ++i) {
             const int n = plan.last[i] - plan.first[i];
             if (n == 0) continue;
-            const int32_t row = slots_.insert(plan.word[i], in_id.data());
-            if (row == rows) {
-                row_weight[row] = 0;
-                ++rows;
-            }
+            const int32_t row = token_slot_[a++];
             row_weight[row] += static_cast<float>(n);
             append_window(plan, i, row);
         }
-        in_count = rows;
         positives = pairs.count;
         pairs.index_columns(out_count);
         for (int r = 0; r < rows; ++r) in_weight[r] = row_weight[r] * static_cast<float>(1 + job.negative);
@@ -122,12 +132,14 @@ struct TilePlan {
 
     void build_cbow(const Job &job, const ChunkPlan &plan) {
         for (int i = begin_; i < end_; ++i) {
-            if (plan.last[i] == plan.first[i]) continue;
-            const int32_t slot = slots_.insert(plan.word[i], out_id.data());
-            if (slot < negatives) uniform = false;
-            own.push(rows, slot);
-            own.end_segment(rows);
-            row_weight[rows++] = 1;
+            if (plan.last[i] > plan.first[i]) active_[rows++] = plan.word[i];
+        }
+        slots_.insert(active_.data(), rows, token_slot_.data(), out_id.data());
+        for (int r = 0; r < rows; ++r) {
+            if (token_slot_[r] < negatives) uniform = false;
+            own.push(r, token_slot_[r]);
+            own.end_segment(r);
+            row_weight[r] = 1;
         }
         out_count = slots_.count();
         positives = rows;
@@ -144,8 +156,33 @@ struct TilePlan {
     }
 
     int begin_ = 0, end_ = 0, halo_begin_ = 0, halo_end_ = 0;
-    std::vector<int32_t> drawn_, halo_slot_;
+    NegativeDraws draws_;
+    std::vector<int32_t> drawn_, halo_slot_, active_, token_slot_;
     Slots slots_;
+};
+
+// Prefetches the rows of a tile, a few at each tick of the arithmetic of the tile before: all at once they would wait for
+// each other in the queue of outstanding misses, and the arithmetic behind them.
+class Ahead {
+  public:
+    Ahead(const Job &job, const TilePlan *tile) : job_(job), tile_(tile), rows_(tile ? tile->in_count + tile->out_count : 0) {}
+
+    W2V_INLINE void tick(int rows = 3) {
+        const int end = std::min(at_ + rows, rows_);
+        for (; at_ < end; ++at_) {
+            const int out = at_ - tile_->in_count;
+            const float *table = out < 0 ? job_.w_in : job_.w_out;
+            const int64_t id = out < 0 ? tile_->in_id[at_] : tile_->out_id[out];
+            prefetch(table + id * job_.D, job_.D);
+        }
+    }
+
+    void finish() { tick(rows_); }
+
+  private:
+    const Job &job_;
+    const TilePlan *tile_;
+    int rows_, at_ = 0;
 };
 
 }  // namespace w2v

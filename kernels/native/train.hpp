@@ -26,31 +26,22 @@ class Worker {
     void train_chunk(int64_t chunk, int64_t rank, uint32_t epoch, bool poison, Result &result) {
         plan_.compute(job_, chunk, epoch);
         const int tiles = (plan_.kept + job_.tile - 1) / job_.tile;
-        if (tiles > 0) tiles_[0].build(job_, plan_, chunk, rank, epoch, 0);
+        for (int t = 0; t < std::min(tiles, 2); ++t) tiles_[t].draw(job_, chunk, epoch, t);
+        if (tiles > 0) tiles_[0].build(job_, plan_, rank, epoch, 0);
         for (int t = 0; t < tiles; ++t) {
-            if (t + 1 < tiles) {
-                TilePlan &next = tiles_[(t + 1) % 2];
-                next.build(job_, plan_, chunk, rank, epoch, t + 1);
-                prefetch_rows(next);
-            }
+            TilePlan &tile = tiles_[t % 2], &next = tiles_[(t + 1) % 2];
+            const bool more = t + 1 < tiles;
+            if (more) next.build(job_, plan_, rank, epoch, t + 1);
+            if (t + 2 < tiles) tile.draw(job_, chunk, epoch, t + 2);
             if (poison) workspace_.poison();
-            const TilePlan &tile = tiles_[t % 2];
-            result.loss += job_.cbow ? cbow_tile(job_, workspace_, tile) : skip_gram_tile(job_, workspace_, tile);
+            Ahead ahead(job_, more ? &next : nullptr);
+            result.loss += job_.cbow ? cbow_tile(job_, workspace_, tile, ahead) : skip_gram_tile(job_, workspace_, tile, ahead);
             result.pairs += tile.positives;
         }
         result.trained += plan_.kept;
     }
 
   private:
-    void prefetch_rows(const TilePlan &tile) const {
-        for (int r = 0; r < tile.in_count; ++r) {
-            prefetch(job_.w_in + static_cast<int64_t>(tile.in_id[r]) * job_.D, job_.D);
-        }
-        for (int r = 0; r < tile.out_count; ++r) {
-            prefetch(job_.w_out + static_cast<int64_t>(tile.out_id[r]) * job_.D, job_.D);
-        }
-    }
-
     const Job &job_;
     ChunkPlan plan_;
     TilePlan tiles_[2];
