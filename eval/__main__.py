@@ -61,7 +61,7 @@ def _measure(argv: list[str]) -> None:
         allow_abbrev=False,
     )
     _add_vectors(parser)
-    _add_data(parser)
+    add_data(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
     from w2vfast.eval.measure import as_text, measure
@@ -81,7 +81,8 @@ def _add_vectors(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vectors", help="a file of vectors: .bin, .txt, .vec (or these .gz), .kv, .safetensors")
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name further data sets."""
     parser.add_argument(
         "--restrict-vocab",
         type=int,

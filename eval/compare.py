@@ -1,0 +1,328 @@
+"""Trains gensim and w2vfast on the user's corpus and says, with intervals, which is better and which is faster.
+
+Each run is a process of its own, one after another, so that its time and memory are its own; trainers take turns within
+a seed, so that a noisy machine is noisy for all. All vectors are scored on one shared word list, since the order of
+equally frequent words decides which questions fall within a limit.
+"""
+
+import bz2
+import csv
+import dataclasses
+import gzip
+import json
+import lzma
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+
+import w2vfast
+from w2vfast.config import Config, flag
+from w2vfast.errors import InputError
+from w2vfast.eval.analogy import METHODS, evaluate_analogies
+from w2vfast.eval.quality import ANALOGY_VOCABULARY
+from w2vfast.eval.similarity import evaluate_similarity
+from w2vfast.eval.summary import Measure, as_text, summarise
+from w2vfast.files import atomic_path
+from w2vfast.formats import Vectors, check_writable, load_vectors
+
+GENSIM = "gensim"
+SHARED_OPTIONS = (
+    "vector_size",
+    "window",
+    "negative",
+    "sample",
+    "min_count",
+    "epochs",
+    "alpha",
+    "min_alpha",
+    "ns_exponent",
+    "cbow_mean",
+    "shrink_windows",
+)
+OWN_OPTIONS = ("device", "tile", "shared_negatives", "tokens_in_flight", "cap")
+OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+SPEED = (
+    Measure("raw_words_per_second", "raw words per second of training", 0, True),
+    Measure("raw_words_per_cpu_second", "raw words per CPU second of training", 0, True),
+    Measure("scan_seconds", "seconds to scan", 2, False),
+    Measure("train_seconds", "seconds of training", 2, False),
+    Measure("total_seconds", "seconds from start to vectors", 2, False),
+    Measure("peak_memory_mb", "peak memory, MB", 0, False),
+)
+QUALITY = (
+    Measure("wordsim353", "WordSim-353, Spearman x 100", 1, True),
+    Measure("simlex999", "SimLex-999, Spearman x 100", 1, True),
+    Measure("analogy_30k", "analogies in 30k words, %", 1, True),
+    Measure("semantic_30k", "  semantic, %", 1, True),
+    Measure("syntactic_30k", "  syntactic, %", 1, True),
+    Measure("analogy_30k_3cosmul", "analogies by 3CosMul, %", 1, True),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to train: `options` are command-line words for both sides, `own` for w2vfast only."""
+
+    corpus: Path
+    seeds: int
+    mode: str
+    backends: tuple[str, ...]
+    workers: int
+    options: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    similarity: tuple[str, ...] = ()
+    analogies: tuple[str, ...] = ()
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run the command `compare`. Raises InputError for bad input and a trainer that failed."""
+    options = _parser().parse_args(argv)
+    config = Config(
+        **{
+            name: getattr(options, name)
+            for name in (*SHARED_OPTIONS, *OWN_OPTIONS, "mode", "workers")
+            if getattr(options, name) is not None
+        }
+    )
+    if options.seeds < 1:
+        raise InputError(f"--seeds must be at least 1, not {options.seeds}")
+    for path in (options.csv, options.report):
+        if path is not None:
+            check_writable(path, "text")
+    plan = Plan(
+        corpus=Path(options.corpus),
+        seeds=options.seeds,
+        mode=config.mode,
+        backends=tuple(dict.fromkeys(name.strip() for name in options.backends.split(","))),
+        workers=config.workers,
+        options=_words(config, SHARED_OPTIONS),
+        own=_words(config, OWN_OPTIONS),
+        similarity=tuple(options.similarity),
+        analogies=tuple(options.analogies),
+    )
+    outcome = compare(plan, lambda text: print(text, file=sys.stderr, flush=True), keep=bool(options.report))
+    shown = outcome.pop("vectors", None)
+    if options.csv is not None:
+        write_csv(outcome, options.csv)
+    if options.report is not None:
+        from w2vfast.eval.report import write_report
+
+        title = f"gensim and w2vfast on {plan.corpus.name}"
+        write_report(options.report, shown, title=title, comparison=outcome)
+    print(json.dumps(outcome) if options.json else as_text(outcome))
+
+
+def _parser() -> Any:
+    from w2vfast.eval.__main__ import Parser
+
+    parser = Parser(
+        prog="python -m w2vfast.eval compare",
+        description="Train gensim and w2vfast on a text file with the same settings, and compare quality and speed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("corpus", help="one text file (plain, .gz, .bz2 or .xz)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each trainer (default: 3)")
+    parser.add_argument(
+        "--backends", default="auto", metavar="LIST", help="w2vfast's, parted by commas, e.g. native,torch"
+    )
+    fields, hints = {field.name: field for field in dataclasses.fields(Config)}, get_type_hints(Config)
+    for name in ("mode", "workers", *SHARED_OPTIONS, *OWN_OPTIONS):
+        hint, metadata = hints[name], fields[name].metadata
+        kind = next(k for k in (get_args(hint) if type(None) in get_args(hint) else (hint,)) if k is not type(None))
+        text = f"{metadata['help']} (default: {metadata['default_text']})".replace("%", "%%")
+        how: dict[str, Any] = {"type": kind, "metavar": getattr(kind, "__name__", "").upper()}
+        if kind is bool:
+            from argparse import BooleanOptionalAction
+
+            how = {"action": BooleanOptionalAction}
+        elif get_args(kind):
+            how = {"choices": get_args(kind)}
+        parser.add_argument(flag(name), dest=name, default=None, help=text, **how)
+    for name in ("--similarity", "--analogies"):
+        parser.add_argument(name, action="append", default=[], metavar="FILE", help="score on this file too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--csv", metavar="FILE", help="write one row a run")
+    parser.add_argument("--report", metavar="FILE", help="write an HTML page with tables, charts and a map")
+    return parser
+
+
+def _words(config: Config, names: Sequence[str]) -> tuple[str, ...]:
+    words: list[str] = []
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool):
+            words.append(flag(name) if value else "--no-" + flag(name)[2:])
+        elif value is not None:
+            words += [flag(name), str(value)]
+    return tuple(words)
+
+
+def compare(plan: Plan, say: Callable[[str], None], *, keep: bool = False) -> dict[str, Any]:
+    """Run a plan; returns settings, every run and the summary as a plain object, with "vectors" too if `keep`.
+
+    The vectors kept are those of w2vfast's last run. `say` hears one line a run. Raises InputError for a corpus or a
+    data set that cannot be read, for a trainer that fails, and if the vectors can be scored on nothing.
+    """
+    trainers = [GENSIM, *plan.backends]
+    with tempfile.TemporaryDirectory(prefix="w2vfast-compare-") as folder:
+        corpus = _plain(plan.corpus, Path(folder))
+        runs: list[dict[str, Any]] = []
+        shared: list[str] = []
+        kept: Vectors | None = None
+        for seed in range(1, plan.seeds + 1):
+            round_of_runs = []
+            for trainer in trainers:
+                output = Path(folder) / f"{trainer}.bin"
+                round_of_runs.append(_train(plan, trainer, seed, corpus, output))
+                say(_line(round_of_runs[-1], plan.seeds))
+            loaded = [load_vectors(Path(folder) / f"{trainer}.bin") for trainer in trainers]
+            if not shared:
+                known = set.intersection(*(set(vectors.words) for vectors in loaded))
+                shared = [word for word in loaded[0].words if word in known]
+            for one, vectors in zip(round_of_runs, loaded, strict=True):
+                one["quality"], one["sections"] = score(_in_order(vectors, shared), plan)
+            kept = loaded[-1]
+            runs += round_of_runs
+    measures = [m for m in _measures(plan) if any(run["quality"].get(m.name) is not None for run in runs)]
+    if not measures:
+        raise InputError(
+            "the vectors can be scored on nothing: no data set has words of this corpus; give --similarity"
+        )
+    names = list(dict.fromkeys(run["trainer"] for run in runs))
+    first = runs[0]["account"]
+    outcome: dict[str, Any] = {
+        "corpus": plan.corpus.name,
+        "raw_words": first["tokens"]["read"],
+        "vocabulary_size": first["vocabulary_size"],
+        "shared_words": len(shared),
+        "settings": first["settings"] | {"seed": None},
+        "seeds": plan.seeds,
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
+        "trainers": names,
+        "measures": [dataclasses.asdict(measure) for measure in (*measures, *SPEED)],
+        "summary": summarise(runs, names, [*measures, *SPEED]),
+        "runs": runs,
+    }
+    return outcome | {"vectors": kept} if keep else outcome
+
+
+def _measures(plan: Plan) -> list[Measure]:
+    more = [Measure(path, f"{Path(path).name}, Spearman x 100", 1, True) for path in plan.similarity]
+    more += [Measure(path, f"{Path(path).name}, %", 1, True) for path in plan.analogies]
+    return [*QUALITY, *more]
+
+
+def score(vectors: Vectors, plan: Plan) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Return quality by measure (None where a built-in set has nothing to use) and accuracy by section, in %."""
+    quality: dict[str, float | None] = {measure.name: None for measure in QUALITY}
+    sections: dict[str, float | None] = {}
+    for name in ("wordsim353", "simlex999"):
+        with suppress(InputError):
+            quality[name] = 100 * evaluate_similarity(vectors, name, resamples=0).spearman
+    with suppress(InputError):
+        result = evaluate_analogies(vectors, restrict_vocab=ANALOGY_VOCABULARY, methods=METHODS)
+        quality["analogy_30k"] = _percent(result.total.accuracy())
+        quality["analogy_30k_3cosmul"] = _percent(result.total.accuracy("3cosmul"))
+        quality["semantic_30k"], quality["syntactic_30k"] = (_percent(kind.accuracy()) for kind in result.kinds)
+        sections = {tally.name: _percent(tally.accuracy()) for tally in result.sections}
+    for path in plan.similarity:
+        quality[path] = 100 * evaluate_similarity(vectors, path, resamples=0).spearman
+    for path in plan.analogies:
+        answered = evaluate_analogies(vectors, path, restrict_vocab=ANALOGY_VOCABULARY, methods=("3cosadd",))
+        quality[path] = _percent(answered.total.accuracy())
+    return quality, sections
+
+
+def _percent(share: float) -> float | None:
+    return None if np.isnan(share) else 100 * share
+
+
+def _in_order(vectors: Vectors, words: list[str]) -> Vectors:
+    row_of = {word: row for row, word in enumerate(vectors.words)}
+    return Vectors(words, np.ascontiguousarray(vectors.vectors[[row_of[word] for word in words]]))
+
+
+def _train(plan: Plan, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
+    """Run one trainer in a process of its own and return its account with what is measured from outside."""
+    words = ["--mode", plan.mode, "--workers", str(plan.workers), "--seed", str(seed), *plan.options]
+    module = "w2vfast.eval.gensim_runner"
+    if trainer != GENSIM:
+        module, words = "w2vfast.train", [*words, "--backend", trainer, *plan.own]
+    command = [sys.executable, "-m", module, str(corpus), "-o", str(output), "--json", *words]
+    root = str(Path(w2vfast.__file__).resolve().parent.parent)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    }
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    total = time.perf_counter() - began
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no message"]
+        raise InputError(f"{trainer} failed with exit code {done.returncode}: {said[-1]}")
+    account = json.loads(done.stdout)
+    raw_words = account["tokens"]["read"] * account["settings"]["epochs"]
+    return {
+        "trainer": GENSIM if trainer == GENSIM else f"w2vfast {account['backend']}",
+        "seed": seed,
+        "speed": {
+            "raw_words_per_second": account["raw_words_per_second"],
+            "raw_words_per_cpu_second": raw_words / max(account["cpu_seconds"]["train"], 1e-9),
+            "scan_seconds": account["seconds"]["scan"],
+            "train_seconds": account["seconds"]["train"],
+            "total_seconds": total,
+            "peak_memory_mb": None if account["peak_rss_bytes"] is None else account["peak_rss_bytes"] / 1e6,
+        },
+        "loss_per_epoch": account["loss_per_epoch"],
+        "account": account | {"output": None},
+    }
+
+
+def _line(run: dict[str, Any], seeds: int) -> str:
+    speed = run["speed"]
+    return (
+        f"{run['trainer']}, seed {run['seed']} of {seeds}: {speed['total_seconds']:.1f} s, "
+        f"{speed['raw_words_per_second']:,.0f} words/s in training"
+    )
+
+
+def _plain(corpus: Path, folder: Path) -> Path:
+    """Return the corpus as a plain text file, unpacked into `folder` where it is packed."""
+    if not corpus.is_file():
+        raise InputError(
+            f"cannot read {corpus}: it is {'a folder' if corpus.is_dir() else 'missing'}; give a text file"
+        )
+    opener = OPENERS.get(corpus.suffix)
+    if opener is None:
+        return corpus
+    plain = folder / "corpus.txt"
+    try:
+        with opener(corpus) as source, plain.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise InputError(f"cannot unpack {corpus}: {error}") from error
+    return plain
+
+
+def write_csv(outcome: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write one row a run: trainer, seed, quality and speed, and the settings of w2vfast and gensim alike."""
+    measures = [measure["name"] for measure in outcome["measures"]]
+    settings = [name for name in outcome["settings"] if name != "seed"]
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["corpus", "trainer", "seed", *measures, *settings])
+        for run in outcome["runs"]:
+            values = run["quality"] | run["speed"]
+            row = ["" if values.get(name) is None else round(values[name], 4) for name in measures]
+            given = [run["account"]["settings"].get(name, "") for name in settings]
+            writer.writerow([outcome["corpus"], run["trainer"], run["seed"], *row, *given])

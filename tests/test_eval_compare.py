@@ -1,0 +1,116 @@
+"""compare: its statistics, one real run of gensim and w2vfast side by side, and faults."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.test.utils import datapath
+from scipy import stats
+
+from w2vfast.eval.__main__ import main
+from w2vfast.eval.summary import Measure, describe, difference, summarise
+
+SETTINGS = ["--epochs", "1", "--vector-size", "20", "--workers", "1", "--min-count", "3", "--backends", "torch"]
+
+
+def test_describe_is_the_t_interval() -> None:
+    values = [1.0, 2.0, 4.0]
+    found = describe(values)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert found["interval"] == [pytest.approx(low), pytest.approx(high)]
+    assert (found["n"], found["mean"]) == (3, pytest.approx(7 / 3))
+    assert describe([5.0]) == {"n": 1, "mean": 5.0, "sd": None, "interval": None}
+    assert describe([])["mean"] is None
+
+
+def test_difference_is_welchs() -> None:
+    a, b = [1.0, 2.0, 4.0], [5.0, 5.5, 8.0, 7.0]
+    found = difference(a, b)
+    expected = stats.ttest_ind(b, a, equal_var=False)
+    interval = expected.confidence_interval()
+    assert found is not None
+    assert found["p"] == pytest.approx(expected.pvalue)
+    assert found["interval"] == [pytest.approx(interval.low), pytest.approx(interval.high)]
+    assert found["difference"] == pytest.approx(np.mean(b) - np.mean(a))
+    assert found["significant"] is bool(expected.pvalue < 0.05)
+    single = difference([1.0], [2.0])
+    assert single is not None
+    assert (single["difference"], single["ratio"], single["p"]) == (1.0, 2.0, None)
+    assert difference([], [1.0]) is None
+    same = difference([1.0, 1.0], [1.0, 1.0])
+    assert same is not None
+    assert (same["p"], same["significant"]) == (1.0, False)
+
+
+def test_summary_leaves_out_what_a_run_could_not_measure() -> None:
+    runs = [
+        {"trainer": "gensim", "quality": {"x": 1.0}, "speed": {}},
+        {"trainer": "ours", "quality": {"x": None}, "speed": {}},
+    ]
+    (row,) = summarise(runs, ["gensim", "ours"], [Measure("x", "x", 1, True)])
+    assert row["trainers"]["ours"]["n"] == 0
+    assert row["differences"]["ours"] is None
+
+
+def test_a_real_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = tmp_path / "lee.txt.gz"
+    corpus.write_bytes(gzip.compress(Path(datapath("lee_background.cor")).read_bytes()))
+    (tmp_path / "pairs").write_text("police government 2\nisraeli palestinian 9\nfire sydney 6\nday year 5\n")
+    arguments = ["compare", str(corpus), "--seeds", "2", "--json", *SETTINGS]
+    arguments += ["--csv", str(tmp_path / "c.csv"), "--similarity", str(tmp_path / "pairs")]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    outcome = json.loads(said.out)
+    assert outcome["trainers"] == ["gensim", "w2vfast torch"]
+    assert [(run["trainer"], run["seed"]) for run in outcome["runs"]] == [
+        (trainer, seed) for seed in (1, 2) for trainer in outcome["trainers"]
+    ]
+    gensim, ours = (run["account"] for run in outcome["runs"][:2])
+    for name in ("read", "in_vocabulary", "out_of_vocabulary"):
+        assert gensim["tokens"][name] == ours["tokens"][name]
+    assert outcome["shared_words"] == outcome["vocabulary_size"] == ours["vocabulary_size"]
+    for name in ("vector_size", "epochs", "min_count", "mode", "sample"):
+        assert gensim["settings"][name] == ours["settings"][name]
+    measures = {row["measure"]: row for row in outcome["summary"]}
+    assert {"wordsim353", str(tmp_path / "pairs"), "raw_words_per_cpu_second", "peak_memory_mb"} <= set(measures)
+    assert all(row["trainers"]["gensim"]["n"] == 2 for row in outcome["summary"])
+    for run in outcome["runs"]:
+        assert -100 <= run["quality"]["wordsim353"] <= 100
+        assert run["speed"]["total_seconds"] > run["speed"]["train_seconds"] > 0
+    with (tmp_path / "c.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trainer"] for row in rows] == ["gensim", "w2vfast torch"] * 2
+    assert float(rows[1]["wordsim353"]) == pytest.approx(outcome["runs"][1]["quality"]["wordsim353"], abs=1e-3)
+    assert said.err.count("words/s in training") == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.txt"], "cannot read missing.txt: it is missing"),
+        (["."], "cannot read .: it is a folder"),
+        (["c.txt", "--seeds", "0"], "--seeds must be at least 1"),
+        (["c.txt", "--window", "0"], "window must be at least 1"),
+        (["c.txt", "--csv", "no/c.csv"], "the folder"),
+        (["c.txt", "--mode", "glove"], "invalid choice"),
+        (["broken.gz"], "cannot unpack broken.gz"),
+        (["c.txt"], "no word of c.txt occurs 5 times: lower --min-count"),
+    ],
+)
+def test_faults_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.txt").write_text("too few words\n")
+    Path("broken.gz").write_bytes(b"\x1f\x8bno")
+    assert main(["compare", *arguments]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
