@@ -216,6 +216,23 @@ def test_words_and_vectors_belong_together(themed_file, tmp_path, capsys):
     assert share_of_right_neighbours(vectors.words, vectors.vectors) > 0.95
 
 
+def test_missing_native_parts_are_loud_and_training_goes_on(themed_file, tmp_path):
+    """As after an installation without a compiler: the torch backend, the Python scanner, a line about each."""
+    program = (
+        "import sys; sys.modules['w2vfast._scanner'] = sys.modules['w2vfast.kernels._native_base'] = None\n"
+        "from w2vfast import backends; backends._GPU_DEVICES = ()\n"
+        "from w2vfast.train import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", program, themed_file, "-o", tmp_path / "v.bin", *OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("w2vfast.train: warning: ") and "scanner" in line for line in lines)
+    assert any(line.startswith("backend torch") and "WARNING: native kernels missing" in line for line in lines)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "v.bin").exists()
+
+
 def test_scores_while_training_are_reported(themed_file, tmp_path, capsys):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("ship sailor 9\nship oven 1\nbread oven 9\nbread comet 1\nmoon orbit 8\nmoon piano 2\n")

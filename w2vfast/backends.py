@@ -77,7 +77,7 @@ def _on_cpu(why: str) -> Choice:
     if reason is None:
         return Choice("native", "cpu", f"{why}; the native kernels run here")
     _require("torch")
-    return Choice("torch", "cpu", f"{why}; native kernels missing ({reason}), so training is several times slower")
+    return Choice("torch", "cpu", f"{why}; WARNING: native kernels missing, training is about 7 times slower: {reason}")
 
 
 def _require(name: str) -> None:
