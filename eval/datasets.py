@@ -159,12 +159,29 @@ def unit_rows(vectors: Vectors, rows: slice | NDArray[np.int64] = slice(None)) -
     """
     chosen = vectors.vectors[rows]
     norms = np.linalg.norm(chosen, axis=1)
+    _check_lengths(vectors, norms, np.arange(len(vectors.words))[rows])
+    return np.asarray(chosen / norms[:, None], dtype=np.float32)
+
+
+def lengths(vectors: Vectors) -> NDArray[np.float32]:
+    """Return the length of every vector, float32 [V], without a copy of the vectors; raises as `unit_rows` does."""
+    norms = np.asarray(np.sqrt(np.einsum("vd,vd->v", vectors.vectors, vectors.vectors)), dtype=np.float32)
+    _check_lengths(vectors, norms, np.arange(len(norms)))
+    return norms
+
+
+def _check_lengths(vectors: Vectors, norms: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
     good = (norms > 0) & np.isfinite(norms)
     if not good.all():
-        row = int(np.arange(len(vectors.words))[rows][np.argmin(good)])
-        fault = "is all zeros: it has no direction" if not vectors.vectors[row].any() else "is not finite or too large"
+        row = int(rows[np.argmin(good)])
+        fault = (
+            "is too long or too short for float32"
+            if vectors.vectors[row].any()
+            else "is all zeros: it has no direction"
+        )
+        if not np.isfinite(vectors.vectors[row]).all():
+            fault = "holds NaN or infinity"
         raise InputError(f"row {row + 1} of the vectors, {vectors.words[row]!r}, {fault}; leave the word out")
-    return np.asarray(chosen / norms[:, None], dtype=np.float32)
 
 
 def check_restrict_vocab(restrict_vocab: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from w2vfast.errors import InputError
 from w2vfast.eval.analogy import METHODS, AnalogyResult, Tally, evaluate_analogies
 from w2vfast.eval.categories import evaluate_categories
-from w2vfast.eval.datasets import RESTRICT_VOCAB, PathLike, unit_rows
+from w2vfast.eval.datasets import RESTRICT_VOCAB, PathLike, lengths
 from w2vfast.eval.similarity import evaluate_similarity
 from w2vfast.eval.tables import MISSING, number, percent, table
 from w2vfast.formats import Vectors
@@ -30,7 +30,7 @@ def measure(
     A built-in set with nothing to use says so under "unusable"; a given file without raises InputError, and so does it
     if there is no result at all.
     """
-    unit_rows(vectors)  # a fault in the vectors is not the same as a data set in another language
+    lengths(vectors)  # a fault in the vectors is not the same as a data set in another language
     unusable: dict[str, str] = {}
 
     def built_in(name: str, evaluate: Callable[[], Result]) -> list[Result]:

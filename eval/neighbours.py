@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from w2vfast.errors import InputError
-from w2vfast.eval.datasets import unit_rows
+from w2vfast.eval.datasets import lengths, unit_rows
 from w2vfast.formats import Vectors
 
 SUGGESTIONS = 5
@@ -19,8 +19,7 @@ def nearest(vectors: Vectors, words: Sequence[str], *, topn: int = 10) -> dict[s
     """
     _check_topn(topn)
     rows = rows_of(vectors, words)
-    unit = unit_rows(vectors)
-    cosines = unit[rows] @ unit.T
+    cosines = unit_rows(vectors, np.array(rows)) @ vectors.vectors.T / lengths(vectors)
     return {word: _top(vectors, line, [row], topn) for word, row, line in zip(words, rows, cosines, strict=True)}
 
 
@@ -31,12 +30,12 @@ def complete_analogy(vectors: Vectors, a: str, b: str, c: str, *, topn: int = 10
     """
     _check_topn(topn)
     rows = rows_of(vectors, [a, b, c])
-    unit = unit_rows(vectors)
-    target = unit[rows[1]] - unit[rows[0]] + unit[rows[2]]
+    unit = unit_rows(vectors, np.array(rows))
+    target = unit[1] - unit[0] + unit[2]
     length = float(np.linalg.norm(target))
     if length == 0:
         raise InputError(f"{b} - {a} + {c} is zero: it has no nearest word")
-    return _top(vectors, unit @ (target / length), rows, topn)
+    return _top(vectors, vectors.vectors @ (target / length) / lengths(vectors), rows, topn)
 
 
 def rows_of(vectors: Vectors, words: Sequence[str]) -> list[int]:

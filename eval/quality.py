@@ -2,7 +2,7 @@
 
 from w2vfast.errors import InputError
 from w2vfast.eval.analogy import evaluate_analogies
-from w2vfast.eval.datasets import unit_rows
+from w2vfast.eval.datasets import lengths
 from w2vfast.eval.similarity import evaluate_similarity
 from w2vfast.formats import Vectors
 
@@ -16,7 +16,7 @@ def quality(vectors: Vectors) -> dict[str, float | None]:
     evaluation. A measure without a usable pair or question is None. Raises InputError where none of the three can be
     taken, or a vector has no direction.
     """
-    unit_rows(vectors)  # a fault in the vectors is not the same as a data set in another language
+    lengths(vectors)  # a fault in the vectors is not the same as a data set in another language
     results: dict[str, float | None] = {"wordsim353": None, "simlex999": None, "analogy_30k": None}
     faults = []
     for name in ("wordsim353", "simlex999"):

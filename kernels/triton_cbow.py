@@ -76,6 +76,7 @@ def _note_entries(
     epoch,
     seed,
     V,
+    columns,
     halo_blocks,
     T: tl.constexpr,
     N: tl.constexpr,
@@ -88,8 +89,9 @@ def _note_entries(
 ):
     """Note the words of the columns, and the halo's words and weights; returns the number of windows."""
     note_columns(
-        ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T, tile, kept, chunk, epoch, seed, V, T, N, C
-    )
+        ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T, tile, kept, chunk, epoch, seed, V,
+        columns, T, N,
+    )  # fmt: skip
     centre, left, right = _windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
     for block in range(halo_blocks):
         place = block * BLOCK_H + tl.arange(0, BLOCK_H)
@@ -314,7 +316,6 @@ def cbow_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
-    BLOCK_E: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Train CBOW on `chunks` chunks; see the module's docstring, and triton_step.py for the arguments."""
@@ -344,7 +345,7 @@ def cbow_kernel(
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
             windows += _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
-                halo_blocks, T, N, W, K, CHUNK, C, BLOCK_T, BLOCK_H,
+                groups * (PER_GROUP * BLOCK_C), halo_blocks, T, N, W, K, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
             _score(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
@@ -355,8 +356,9 @@ def cbow_kernel(
                 T, N, K, CHUNK, BLOCK_T, BLOCK_C,
             ).to(tl.float64)  # fmt: skip
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, lr, cap, C, H, HAS_STATIC, BLOCK_E
-            )
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C), halo_blocks * BLOCK_H,
+                lr, cap, HAS_STATIC, BLOCK_C,
+            )  # fmt: skip
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,
                 groups * PER_GROUP, halo_blocks,

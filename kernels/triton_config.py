@@ -69,8 +69,8 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
     block_t = _block(T)
     block_c = max(MIN_BLOCK, min(32, chosen.max_scores // block_t))
     blocks = -(-((T + 2 * W if job.mode == "sg" else T) + N) // block_c)
-    per_group = min(blocks, max(1, chosen.max_scores // (block_t * block_c)))
-    groups = -(-blocks // per_group)
+    groups = -(-blocks // max(1, chosen.max_scores // (block_t * block_c)))
+    per_group = -(-blocks // groups)
     columns = groups * per_group * block_c
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
     block_d = max(MIN_BLOCK, min(chosen.block_d, _block(vector_size), 4096 // block_t))
@@ -90,7 +90,6 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
         "BLOCK_C": block_c,
         "BLOCK_D": block_d,
         "BLOCK_P": min(512, _block(job.chunk_size)),
-        "BLOCK_E": 32,
         "PRECISION": precision,
     }
     if job.mode == "sg":

@@ -51,6 +51,7 @@ def _note_entries(
     epoch,
     seed,
     V,
+    columns,
     T: tl.constexpr,
     N: tl.constexpr,
     W: tl.constexpr,
@@ -62,7 +63,7 @@ def _note_entries(
     """Note the words of the columns, and the centres' words and weights; returns the number of pairs."""
     note_columns(
         ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T - W, tile, kept, chunk, epoch, seed, V,
-        T + 2 * W, N, C,
+        columns, T + 2 * W, N,
     )  # fmt: skip
     offs_t = tl.arange(0, BLOCK_T)
     centre = tile * T + offs_t
@@ -246,7 +247,6 @@ def sg_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
-    BLOCK_E: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Train skip-gram on `chunks` chunks; see the module's docstring, and triton_step.py for the arguments."""
@@ -275,7 +275,7 @@ def sg_kernel(
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
             pairs += _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
-                T, N, W, K, CHUNK, C, BLOCK_T,
+                groups * (PER_GROUP * BLOCK_C), T, N, W, K, CHUNK, C, BLOCK_T,
             )  # fmt: skip
             _score(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, vector_size, groups,
@@ -286,18 +286,9 @@ def sg_kernel(
                 T, N, W, K, TARGET_MASK, CHUNK, BLOCK_T, BLOCK_C,
             ).to(tl.float64)  # fmt: skip
             note_scales(
-                ids_ptr,
-                weights_ptr,
-                scales_ptr,
-                out_weight_ptr,
-                in_weight_ptr,
-                lr,
-                cap,
-                C,
-                BLOCK_T,
-                HAS_STATIC,
-                BLOCK_E,
-            )
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C), BLOCK_T,
+                lr, cap, HAS_STATIC, BLOCK_C,
+            )  # fmt: skip
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, groups * PER_GROUP,
                 D, C, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,

@@ -48,12 +48,12 @@ def note_columns(
     epoch,
     seed,
     V,
+    columns,
     POSITIVES: tl.constexpr,
     N: tl.constexpr,
-    C: tl.constexpr,
 ):
     """Note the words of a tile's columns: the kept tokens from `first` on, POSITIVES of them, then its negatives."""
-    for start in range(0, C, 128):
+    for start in range(0, columns, 128):
         column = start + tl.arange(0, 128)
         token = first + column
         is_token = (column < POSITIVES) & (token >= 0) & (token < kept)
@@ -61,7 +61,7 @@ def note_columns(
         is_negative = (j >= 0) & (j < N)
         word = tl.load(notes_ptr + token, mask=is_token, other=-1)
         drawn = negatives(j, is_negative, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, seed, V)
-        tl.store(ids_ptr + column, tl.where(is_negative, drawn, word), mask=column < C)
+        tl.store(ids_ptr + column, tl.where(is_negative, drawn, word), mask=column < columns)
 
 
 @triton.jit
@@ -74,34 +74,6 @@ def score_gradient(score, is_negative, weight, lr):
     return lr * weight * tl.where(is_negative, -wrong, wrong), loss
 
 
-@triton.jit
-def _note_scales(
-    ids_ptr,
-    weights_ptr,
-    scales_ptr,
-    static_ptr,
-    lr,
-    cap,
-    count: tl.constexpr,
-    HAS_STATIC: tl.constexpr,
-    BLOCK_E: tl.constexpr,
-):
-    for start in range(0, count, BLOCK_E):
-        entry = start + tl.arange(0, BLOCK_E)
-        rows = tl.load(ids_ptr + entry, mask=entry < count, other=-1)
-        own = tl.load(weights_ptr + entry, mask=entry < count, other=0.0)
-        weight = tl.zeros((BLOCK_E,), tl.float32)
-        for other_start in range(0, count, BLOCK_E):
-            other = other_start + tl.arange(0, BLOCK_E)
-            other_rows = tl.load(ids_ptr + other, mask=other < count, other=-2)
-            other_weight = tl.load(weights_ptr + other, mask=other < count, other=0.0)
-            weight += tl.sum(tl.where(rows[:, None] == other_rows[None, :], other_weight[None, :], 0.0), 1)
-        if HAS_STATIC:
-            weight = tl.maximum(weight, tl.load(static_ptr + rows, mask=rows >= 0, other=0.0))
-        scale = tl.where(own > 0, cap / tl.maximum(lr * weight, cap), 0.0)
-        tl.store(scales_ptr + entry, scale, mask=entry < count)
-
-
 @triton.jit(noinline=True)
 def note_scales(
     ids_ptr,
@@ -109,17 +81,34 @@ def note_scales(
     scales_ptr,
     out_weight_ptr,
     in_weight_ptr,
+    columns,
+    rows_in,
     lr,
     cap,
-    C: tl.constexpr,
-    IN_ROWS: tl.constexpr,
     HAS_STATIC: tl.constexpr,
-    BLOCK_E: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    """Note the row cap's scale of every entry, C of W_out and IN_ROWS of W_in: min(1, cap / x).
+    """Note the row cap's scale of every entry, `columns` of W_out and then `rows_in` of W_in: min(1, cap / x).
 
     x is lr times the greater of the weight of all entries with the same word and the word's static weight.
     """
-    _note_scales(ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, lr, cap, C, HAS_STATIC, BLOCK_E)
-    _note_scales(ids_ptr + C, weights_ptr + C, scales_ptr + C, in_weight_ptr, lr, cap, IN_ROWS, HAS_STATIC, BLOCK_E)
+    for start in range(0, columns + rows_in, BLOCK):
+        first = tl.where(start < columns, 0, columns)
+        stop = tl.where(start < columns, columns, columns + rows_in)
+        entry = start + tl.arange(0, BLOCK)
+        rows = tl.load(ids_ptr + entry, mask=entry < stop, other=-1)
+        own = tl.load(weights_ptr + entry, mask=entry < stop, other=0.0)
+        weight = tl.zeros((BLOCK,), tl.float32)
+        for other_start in range(first, stop, BLOCK):
+            other = other_start + tl.arange(0, BLOCK)
+            other_rows = tl.load(ids_ptr + other, mask=other < stop, other=-2)
+            other_weight = tl.load(weights_ptr + other, mask=other < stop, other=0.0)
+            weight += tl.sum(tl.where(rows[:, None] == other_rows[None, :], other_weight[None, :], 0.0), 1)
+        if HAS_STATIC:
+            out = (rows >= 0) & (start < columns)
+            static = tl.load(out_weight_ptr + rows, mask=out, other=0.0)
+            static = tl.load(in_weight_ptr + rows, mask=(rows >= 0) & (start >= columns), other=static)
+            weight = tl.maximum(weight, static)
+        scale = tl.where(own > 0, cap / tl.maximum(lr * weight, cap), 0.0)
+        tl.store(scales_ptr + entry, scale, mask=entry < stop)
     tl.debug_barrier()

@@ -151,7 +151,7 @@ def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
         if value not in get_args(kind):
             raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
         return
-    accepted = {int: int, float: (int, float), bool: bool, str: str}[kind]
+    accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
         raise InputError(f"{name} must be of type {kind.__name__}, not {value!r}")
     if kind not in (int, float):
