@@ -126,13 +126,14 @@ def _analogy(argv: list[str]) -> None:
         allow_abbrev=False,
     )
     _add_vectors(parser)
-    parser.add_argument("words", nargs=3, metavar=("A", "B", "C"))
+    for name in "abc":
+        parser.add_argument(name, metavar=name.upper())
     _add_look(parser)
     options = parser.parse_args(argv)
     from w2vfast.eval.neighbours import complete_analogy
     from w2vfast.formats import load_vectors
 
-    a, b, c = options.words
+    a, b, c = options.a, options.b, options.c
     found = complete_analogy(load_vectors(options.vectors), a, b, c, topn=options.topn)
     print(json.dumps(found) if options.json else _ranking(f"{a} : {b} = {c} : ?", found))
 
