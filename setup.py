@@ -37,6 +37,7 @@ class BuildEachApart(build_ext):
 
 
 def extension(name: str, source: str, flags: list[str], macros: list[tuple[str, str]]) -> Pybind11Extension:
+    """Return one optional extension module, built from one source file with its own flags."""
     return Pybind11Extension(
         name,
         [source],
@@ -50,6 +51,7 @@ def extension(name: str, source: str, flags: list[str], macros: list[tuple[str, 
 
 
 def extensions() -> list[Pybind11Extension]:
+    """Return the extensions of this platform."""
     if sys.platform == "win32":  # Windows runs the torch backend and the Python scanner
         return []
     x86 = platform.machine() in ("x86_64", "AMD64")

@@ -40,7 +40,8 @@ def keep_probability(counts: NDArray[np.int64], sample: float) -> NDArray[np.flo
     total = float(counts.sum())
     threshold = sample * total if sample < 1 else float(int(sample * (3 + np.sqrt(5)) / 2))
     ratio = threshold / np.maximum(counts, 1)
-    return np.asarray(np.minimum(1.0, np.sqrt(ratio) + ratio))
+    keep: NDArray[np.float64] = np.minimum(1.0, np.sqrt(ratio) + ratio)
+    return keep
 
 
 def keep_thresholds(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint32]:
