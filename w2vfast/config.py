@@ -154,7 +154,7 @@ def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
         raise InputError(f"{name} must be of type {kind.__name__}, not {value!r}")
-    if kind not in (int, float):
+    if not isinstance(value, (int, float)) or kind is bool:
         return
     if not math.isfinite(value):
         raise InputError(f"{name} must be a finite number, not {value}")

@@ -51,9 +51,9 @@ def keep_thresholds(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint
 
 def noise_distribution(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float64]:
     """Return the distribution that negatives are drawn from, float64 [V]: proportional to counts ** exponent."""
-    with np.errstate(over="ignore"):
-        weight = np.maximum(counts, 1).astype(np.float64) ** exponent
-    return weight / weight.sum()
+    weight: NDArray[np.float64] = np.maximum(counts, 1).astype(np.float64) ** exponent
+    weight /= weight.sum()
+    return weight
 
 
 def alias_table(probability: NDArray[np.float64]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
