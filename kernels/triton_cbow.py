@@ -327,9 +327,6 @@ def cbow_kernel(
     weights_ptr += program * (C + H)
     scales_ptr += program * (C + H)
     scores_ptr += program * (C * BLOCK_T)
-    loss_sum = tl.load(loss_ptr + program)
-    windows = tl.load(counts_ptr + 2 * program)
-    trained = tl.load(counts_ptr + 2 * program + 1)
 
     place = tl.atomic_add(next_ptr, 1, sem="relaxed")
     while place < chunks:
@@ -339,11 +336,11 @@ def cbow_kernel(
         kept = plan_chunk(
             notes_ptr, chunk_tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P
         )
-        trained += kept
+        tl.atomic_add(counts_ptr + 2 * program + 1, kept.to(tl.int64), sem="relaxed")
         for tile in range(0, tl.cdiv(kept, T)):
             offset = tl.load(notes_ptr + 2 * CHUNK + tile * T)
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
-            windows += _note_entries(
+            windows = _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
                 groups * (PER_GROUP * BLOCK_C), halo_blocks, T, N, W, K, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
@@ -351,10 +348,12 @@ def cbow_kernel(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
                 D, T, W, CBOW_MEAN, CHUNK, C, PER_GROUP, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
-            loss_sum += _weigh(
+            loss = _weigh(
                 scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, groups * PER_GROUP,
                 T, N, K, CHUNK, BLOCK_T, BLOCK_C,
-            ).to(tl.float64)  # fmt: skip
+            )  # fmt: skip
+            tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
+            tl.atomic_add(counts_ptr + 2 * program, windows.to(tl.int64), sem="relaxed")
             note_scales(
                 ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C), halo_blocks * BLOCK_H,
                 lr, cap, HAS_STATIC, BLOCK_C,
@@ -365,7 +364,3 @@ def cbow_kernel(
                 D, T, W, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")
-
-    tl.store(loss_ptr + program, loss_sum)
-    tl.store(counts_ptr + 2 * program, windows)
-    tl.store(counts_ptr + 2 * program + 1, trained)

@@ -25,13 +25,14 @@ class Tuning:
     block_d: int  # columns of D a step
     num_warps: int
     num_stages: int
-    max_scores: int  # T x columns worked on at once: scores and G stay in registers
+    max_registers: int  # a thread
+    max_scores: dict[str, int]  # T x columns, by mode, whose scores stay in registers while D is walked
 
 
 # An entry holds from its compute capability up to the next one.
 TUNINGS = {
-    80: Tuning(block_d=32, num_warps=4, num_stages=2, max_scores=4096),
-    90: Tuning(block_d=32, num_warps=4, num_stages=2, max_scores=4096),
+    80: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, max_scores={"sg": 3072, "cbow": 2048}),
+    90: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, max_scores={"sg": 3072, "cbow": 2048}),
 }
 
 
@@ -51,8 +52,7 @@ class Launch:
 
     constants: dict[str, int | bool | str]
     runtime: dict[str, int]  # bounds of loops, kept from the compiler so that it does not unroll them
-    num_warps: int
-    num_stages: int
+    options: dict[str, int | bool]  # of the compiler
     notes: int
     entries: int
     scores: int
@@ -66,10 +66,11 @@ class Launch:
 def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
     """Return the constants that train a job with an architecture's tuning."""
     T, N, W = job.tile, job.shared_negatives, job.window
+    max_scores = chosen.max_scores[job.mode]
     block_t = _block(T)
-    block_c = max(MIN_BLOCK, min(32, chosen.max_scores // block_t))
+    block_c = max(MIN_BLOCK, min(32, max_scores // block_t))
     blocks = -(-((T + 2 * W if job.mode == "sg" else T) + N) // block_c)
-    groups = -(-blocks // max(1, chosen.max_scores // (block_t * block_c)))
+    groups = -(-blocks // max(1, max_scores // (block_t * block_c)))
     per_group = -(-blocks // groups)
     columns = groups * per_group * block_c
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
@@ -105,8 +106,12 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
     return Launch(
         constants=constants,
         runtime=runtime,
-        num_warps=chosen.num_warps,
-        num_stages=chosen.num_stages,
+        options={
+            "num_warps": chosen.num_warps,
+            "num_stages": chosen.num_stages,
+            "maxnreg": chosen.max_registers,
+            "enable_fp_fusion": True,  # triton 3.10 turns its default around
+        },
         notes=NOTES * job.chunk_size,
         entries=columns + rows_in,
         scores=columns * block_t,

@@ -257,9 +257,6 @@ def sg_kernel(
     weights_ptr += program * (C + BLOCK_T)
     scales_ptr += program * (C + BLOCK_T)
     scores_ptr += program * (C * BLOCK_T)
-    loss_sum = tl.load(loss_ptr + program)
-    pairs = tl.load(counts_ptr + 2 * program)
-    trained = tl.load(counts_ptr + 2 * program + 1)
 
     place = tl.atomic_add(next_ptr, 1, sem="relaxed")
     while place < chunks:
@@ -269,11 +266,11 @@ def sg_kernel(
         kept = plan_chunk(
             notes_ptr, chunk_tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P
         )
-        trained += kept
+        tl.atomic_add(counts_ptr + 2 * program + 1, kept.to(tl.int64), sem="relaxed")
         for tile in range(0, tl.cdiv(kept, T)):
             offset = tl.load(notes_ptr + 2 * CHUNK + tile * T)
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
-            pairs += _note_entries(
+            pairs = _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
                 groups * (PER_GROUP * BLOCK_C), T, N, W, K, CHUNK, C, BLOCK_T,
             )  # fmt: skip
@@ -281,10 +278,12 @@ def sg_kernel(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, vector_size, groups,
                 D, C, PER_GROUP, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
             )  # fmt: skip
-            loss_sum += _weigh(
+            loss = _weigh(
                 scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, groups * PER_GROUP,
                 T, N, W, K, TARGET_MASK, CHUNK, BLOCK_T, BLOCK_C,
-            ).to(tl.float64)  # fmt: skip
+            )  # fmt: skip
+            tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
+            tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
                 ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C), BLOCK_T,
                 lr, cap, HAS_STATIC, BLOCK_C,
@@ -294,7 +293,3 @@ def sg_kernel(
                 D, C, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")
-
-    tl.store(loss_ptr + program, loss_sum)
-    tl.store(counts_ptr + 2 * program, pairs)
-    tl.store(counts_ptr + 2 * program + 1, trained)

@@ -226,9 +226,7 @@ class TritonStep:
             **self._config.runtime,
             cap=self.job.cap,
             **self._config.constants,
-            num_warps=self._config.num_warps,
-            num_stages=self._config.num_stages,
-            enable_fp_fusion=True,
+            **self._config.options,
         )
 
     def plan(self, chunk: int, epoch: int) -> ChunkPlan:

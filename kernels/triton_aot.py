@@ -1,0 +1,243 @@
+"""Compiles the kernels ahead of time, for GPUs that are not there, and reads the machine code.
+
+    python -m w2vfast.kernels.triton_aot            a CSV row for every shipped configuration and architecture
+    python -m w2vfast.kernels.triton_aot --one sg,90,128,32,32,5,tf32
+
+Needs a process in which triton was imported without TRITON_INTERPRET. tests/test_triton_aot.py compares the rows with the
+committed ones; benchmarks/gpu_model.py counts the instructions of a tile.
+"""
+
+import argparse
+import concurrent.futures
+import csv
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from w2vfast.kernels.contract import CHUNK_TOKENS, Job
+from w2vfast.kernels.triton_config import Launch, Precision, launch, tuning
+
+POINTERS = {
+    **dict.fromkeys(("w_in_ptr", "w_out_ptr", "in_weight_ptr", "out_weight_ptr"), "*fp32"),
+    **dict.fromkeys(("weights_ptr", "scales_ptr", "scores_ptr"), "*fp32"),
+    **dict.fromkeys(("tokens_ptr", "keep_threshold_ptr", "noise_prob_ptr", "noise_alias_ptr"), "*i32"),
+    **dict.fromkeys(("next_ptr", "notes_ptr", "ids_ptr"), "*i32"),
+    **dict.fromkeys(("order_ptr", "slots_ptr", "counts_ptr"), "*i64"),
+    **dict.fromkeys(("schedule_ptr", "loss_ptr"), "*fp64"),
+}
+SCALARS = {"seed": "i64", "n_tokens": "i64", "cap": "fp32"}  # the rest are i32
+
+
+class Configuration(NamedTuple):
+    """What a kernel is compiled for; `arch` is a compute capability (90 for 9.0) or an AMD architecture."""
+
+    mode: str
+    arch: str
+    vector_size: int
+    tile: int
+    shared_negatives: int
+    window: int
+    precision: Precision
+
+
+NVIDIA = ("80", "86", "89", "90")
+SHIPPED = [
+    *(
+        Configuration(mode, arch, D, 32, 32, 5, "tf32")
+        for arch in NVIDIA
+        for D in (100, 128, 300)
+        for mode in ("sg", "cbow")
+    ),
+    # Small corpora have more negatives; parity is checked in ieee; AMD is compiled, and run by nobody yet.
+    *(Configuration(mode, arch, 100, 32, 64, 5, "tf32") for arch in ("80", "90") for mode in ("sg", "cbow")),
+    *(Configuration(mode, arch, 100, 32, 32, 5, "ieee") for arch in ("80", "90") for mode in ("sg", "cbow")),
+    *(Configuration(mode, "gfx942", 100, 32, 32, 5, "tf32") for mode in ("sg", "cbow")),
+]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the machine code of a configuration uses and contains; counts of instructions are static."""
+
+    mode: str
+    arch: str
+    vector_size: int
+    tile: int
+    shared_negatives: int
+    window: int
+    precision: str
+    registers: int
+    shared_bytes: int
+    spills: int  # local loads and stores
+    matrix: int  # tensor core instructions
+    reductions: int  # fire-and-forget atomic additions of float32
+    vector_reductions: int  # of these, four at a time
+    compare_and_swap: int
+    instructions: int
+
+
+def job_of(configuration: Configuration) -> Job:
+    """Return a job with a configuration's constants, static weights and the largest chunks, and no data."""
+    c = configuration
+    one = np.zeros(1, np.int32)
+    weight = np.zeros(1, np.float32)
+    return Job(
+        tokens=one,
+        keep_threshold=one.view(np.uint32),
+        noise_prob=one.view(np.uint32),
+        noise_alias=one,
+        in_weight=weight,
+        out_weight=weight,
+        mode="sg" if c.mode == "sg" else "cbow",
+        cbow_mean=True,
+        window=c.window,
+        shrink_windows=True,
+        negative=5,
+        tile=c.tile,
+        shared_negatives=c.shared_negatives,
+        tokens_in_flight=c.tile,
+        target_mask=False,
+        cap=2.0,
+        row_cap="tile",
+        chunk_size=CHUNK_TOKENS,
+        seed=0,
+        epochs=1,
+        alpha=0.025,
+        min_alpha=0.0,
+    )
+
+
+def launch_of(configuration: Configuration) -> Launch:
+    """Return the constants that a configuration is launched with."""
+    capability = int(configuration.arch) if configuration.arch.isdigit() else 90
+    return launch(job_of(configuration), configuration.vector_size, tuning(capability), configuration.precision)
+
+
+def compile_kernel(configuration: Configuration) -> Any:
+    """Return triton's compiled kernel, as the launcher would have it compiled."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from w2vfast.kernels import triton_cbow, triton_sg
+
+    kernel = triton_sg.sg_kernel if configuration.mode == "sg" else triton_cbow.cbow_kernel
+    config = launch_of(configuration)
+    signature: dict[str, str] = {}
+    aligned: dict[tuple[int, ...], list[list[object]]] = {}
+    for position, name in enumerate(kernel.arg_names):
+        if name in config.constants:
+            signature[name] = "constexpr"
+        elif name in POINTERS:
+            signature[name] = POINTERS[name]
+            aligned[(position,)] = [["tt.divisibility", 16]]  # as PyTorch's allocator aligns them
+        else:
+            signature[name] = SCALARS.get(name, "i32")
+    if configuration.arch.isdigit():
+        target = GPUTarget("cuda", int(configuration.arch), 32)
+    else:
+        target = GPUTarget("hip", configuration.arch, 64)
+    source = ASTSource(kernel, signature, config.constants, aligned)
+    options = {name: value for name, value in config.options.items() if target.backend == "cuda" or name != "maxnreg"}
+    return triton.compile(source, target=target, options=options)
+
+
+def tools() -> Path:
+    """Return the folder of NVIDIA's binary utilities inside triton."""
+    import triton
+
+    return Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+
+
+def disassemble(compiled: Any) -> tuple[str, str]:
+    """Return (resource usage, machine code) of a kernel compiled for NVIDIA."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        command = {"cuobjdump": "-res-usage", "nvdisasm": "-c"}
+        usage, code = (
+            subprocess.run([str(tools() / tool), flag, file.name], capture_output=True, text=True, check=True).stdout
+            for tool, flag in command.items()
+        )
+    return usage, code
+
+
+def instructions(code: str) -> list[str]:
+    """Return the operations, with their modifiers, of nvdisasm's text."""
+    pattern = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", re.MULTILINE)
+    return pattern.findall(code)
+
+
+def inspect(configuration: Configuration) -> Resources:
+    """Compile a configuration and count what its machine code uses."""
+    compiled = compile_kernel(configuration)
+    if not configuration.arch.isdigit():
+        code = compiled.asm["amdgcn"]
+
+        def count(pattern: str) -> int:
+            return len(re.findall(pattern, code, re.MULTILINE))
+
+        registers = int(re.findall(r"\.vgpr_count:\s+(\d+)", code)[0])
+        spills = int(re.findall(r"\.vgpr_spill_count:\s+(\d+)", code)[0])
+        counts = (
+            count(r"v_mfma"),
+            count(r"global_atomic_\w*add_f32"),
+            0,
+            count(r"cmpswap"),
+            count(r"^\t[sv]_|^\tglobal_"),
+        )
+        return Resources(*configuration, registers, compiled.metadata.shared, spills, *counts)
+    usage, code = disassemble(compiled)
+    found = re.search(r"REG:(\d+)", usage)
+    assert found is not None
+    names = instructions(code)
+
+    def total(pattern: str) -> int:
+        return sum(re.match(pattern, name) is not None for name in names)
+
+    return Resources(
+        *configuration,
+        registers=int(found[1]),
+        shared_bytes=compiled.metadata.shared,
+        spills=total(r"(LDL|STL)\b"),
+        matrix=total(r"(HMMA|HGMMA|QGMMA)\b"),
+        reductions=total(r"REDG?\b.*F32"),
+        vector_reductions=len(re.findall(r"\bred\.global\S*\.v4\.f32", compiled.asm["ptx"])),
+        compare_and_swap=total(r"ATOM\w*\b.*CAS"),
+        instructions=len(names),
+    )
+
+
+def parse(text: str) -> Configuration:
+    """Return the configuration that a comma-separated text names."""
+    mode, arch, D, T, N, W, precision = text.split(",")
+    return Configuration(mode, arch, int(D), int(T), int(N), int(W), "ieee" if precision == "ieee" else "tf32")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write a CSV of the resources of all shipped configurations, or of one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", type=parse, action="append", help="mode,arch,D,T,N,W,precision")
+    arguments = parser.parse_args(argv)
+    configurations = arguments.one or SHIPPED
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        os.process_cpu_count() if sys.version_info >= (3, 13) else len(os.sched_getaffinity(0)), context
+    ) as pool:
+        rows = [asdict(row) for row in pool.map(inspect, configurations)]
+    writer = csv.DictWriter(sys.stdout, [field.name for field in fields(Resources)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
