@@ -55,6 +55,7 @@ def test_json_is_one_object_and_the_ledger_adds_up(themed_file, tmp_path, capsys
     assert set(account["seconds"]) == {"scan", "train", "save"}
     assert set(account["cpu_seconds"]) == {"scan", "train"}
     assert account["raw_words_per_second"] > 0
+    assert account["peak_rss_bytes"] > 10_000_000
     assert account["settings"]["tile"] >= 1
     assert account["settings"]["tokens_in_flight"] >= account["settings"]["tile"]
 
