@@ -5,10 +5,10 @@ python -m w2vfast.eval report vectors.bin --compare compare.json -o report.html
 """
 
 import html
-import importlib.util
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from w2vfast.formats import Vectors, check_writable, load_vectors
 
 MAP_WORDS = 1500
 MAP_NEIGHBOURS = 8
+UMAP_WORDS = 20  # with fewer its neighbourhoods of 15 are the whole map
 SHOWN_WORDS = 8  # whose neighbours are listed where the user names none
 SKIPPED_WORDS = 100  # most of the most frequent words say little
 
@@ -128,10 +129,11 @@ def word_map(vectors: Vectors, count: int) -> dict[str, Any]:
     np.fill_diagonal(cosines, -np.inf)
     near = np.argsort(-cosines, axis=1)[:, : min(MAP_NEIGHBOURS, len(unit) - 1)]
     layouts = [("PCA", pca(unit))]
-    if importlib.util.find_spec("umap") is not None and len(unit) > 20:
+    with suppress(ImportError):
         import umap
 
-        layouts.append(("UMAP", umap.UMAP(metric="cosine", random_state=1, n_jobs=1).fit_transform(unit)))
+        if len(unit) >= UMAP_WORDS:
+            layouts.append(("UMAP", umap.UMAP(metric="cosine", random_state=1, n_jobs=1).fit_transform(unit)))
     return {
         "words": vectors.words[:count],
         "near": near.tolist(),

@@ -4,14 +4,17 @@ import csv
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gensim.test.utils import datapath
 from scipy import stats
 
+from w2vfast.eval import compare
 from w2vfast.eval.__main__ import main
 from w2vfast.eval.summary import Measure, describe, difference, summarise
+from w2vfast.formats import Vectors, save_vectors
 
 SETTINGS = ["--epochs", "1", "--vector-size", "20", "--workers", "1", "--min-count", "3", "--backends", "torch"]
 
@@ -78,6 +81,7 @@ def test_a_real_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert {"wordsim353", str(tmp_path / "pairs"), "raw_words_per_cpu_second", "peak_memory_mb"} <= set(measures)
     assert all(row["trainers"]["gensim"]["n"] == 2 for row in outcome["summary"])
     for run in outcome["runs"]:
+        assert run["account"]["settings"]["seed"] == run["seed"]
         assert -100 <= run["quality"]["wordsim353"] <= 100
         assert run["speed"]["total_seconds"] > run["speed"]["train_seconds"] > 0
     with (tmp_path / "c.csv").open() as file:
@@ -85,6 +89,33 @@ def test_a_real_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [row["trainer"] for row in rows] == ["gensim", "w2vfast torch"] * 2
     assert float(rows[1]["wordsim353"]) == pytest.approx(outcome["runs"][1]["quality"]["wordsim353"], abs=1e-3)
     assert said.err.count("words/s in training") == 4
+
+
+def test_both_sides_are_scored_on_one_word_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words that one side lacks are left out, and equally frequent words stand in one order."""
+    words = {"gensim": ["the", "cat", "dog", "only-here"], "torch": ["the", "other", "dog", "cat"]}
+    scored = []
+
+    def train(plan: Any, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
+        rows = np.array([[len(word), ord(word[0])] for word in words[trainer]], np.float32)
+        save_vectors(Vectors(words[trainer], rows), output)
+        speed = dict.fromkeys((measure.name for measure in compare.SPEED), 1.0)
+        account = {"tokens": {"read": 9}, "vocabulary_size": 4, "settings": {"seed": seed}}
+        return {"trainer": trainer, "seed": seed, "speed": speed, "account": account}
+
+    def score(vectors: Vectors, plan: Any) -> tuple[dict[str, float | None], dict[str, float | None]]:
+        scored.append(vectors)
+        return {"wordsim353": 1.0}, {}
+
+    monkeypatch.setattr(compare, "_train", train)
+    monkeypatch.setattr(compare, "score", score)
+    (tmp_path / "c.txt").write_text("the cat\n")
+    plan = compare.Plan(tmp_path / "c.txt", 2, "sg", ("torch",), 1)
+    outcome = compare.compare(plan, lambda text: None)
+    assert [vectors.words for vectors in scored] == [["the", "cat", "dog"]] * 4
+    for vectors in scored:
+        assert vectors.vectors.tolist() == [[len(word), ord(word[0])] for word in vectors.words]
+    assert outcome["shared_words"] == 3
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,11 @@ def test_purity_of_clear_and_of_mixed_clusters(tmp_path: Path) -> None:
     (tmp_path / "clear").write_text("".join(f"w{i} kind{i // 10}\n" for i in range(40)))
     (tmp_path / "mixed").write_text("".join(f"w{i}\tkind{i % 4}\n" for i in range(40)))
     assert evaluate_categories(vectors, tmp_path / "clear").purity == 1.0
+    # the share of words in their cluster's most common category, not of categories in their best cluster
+    (tmp_path / "split").write_text(
+        "".join(f"w{i} {'ab'[i % 10 > 5] if i < 20 else 'cd'[i // 10 - 2]}\n" for i in range(40))
+    )
+    assert evaluate_categories(vectors, tmp_path / "split").purity == (6 + 6 + 10 + 10) / 40
     mixed = evaluate_categories(vectors, tmp_path / "mixed")
     assert 0.25 <= mixed.purity <= 0.35
     assert (mixed.words_used, mixed.categories) == (40, 4)
