@@ -3,8 +3,8 @@
     python -m w2vfast.kernels.triton_aot            a CSV row for every shipped configuration and architecture
     python -m w2vfast.kernels.triton_aot --one sg,90,128,32,32,5,tf32
 
-Needs a process in which triton was imported without TRITON_INTERPRET. tests/test_triton_aot.py compares the rows with the
-committed ones; benchmarks/gpu_model.py counts the instructions of a tile.
+Needs a process in which triton was imported without TRITON_INTERPRET. tests/test_triton_aot.py compares the rows with
+the committed ones; benchmarks/gpu_model.py counts the instructions of a tile.
 """
 
 import argparse
@@ -67,6 +67,7 @@ SHIPPED = [
 class Resources:
     """What the machine code of a configuration uses and contains; counts of instructions are static."""
 
+    triton: str  # version that compiled it
     mode: str
     arch: str
     vector_size: int
@@ -178,6 +179,8 @@ def instructions(code: str) -> list[str]:
 
 def inspect(configuration: Configuration) -> Resources:
     """Compile a configuration and count what its machine code uses."""
+    import triton
+
     compiled = compile_kernel(configuration)
     if not configuration.arch.isdigit():
         code = compiled.asm["amdgcn"]
@@ -194,7 +197,7 @@ def inspect(configuration: Configuration) -> Resources:
             count(r"cmpswap"),
             count(r"^\t[sv]_|^\tglobal_"),
         )
-        return Resources(*configuration, registers, compiled.metadata.shared, spills, *counts)
+        return Resources(triton.__version__, *configuration, registers, compiled.metadata.shared, spills, *counts)
     usage, code = disassemble(compiled)
     found = re.search(r"REG:(\d+)", usage)
     assert found is not None
@@ -204,6 +207,7 @@ def inspect(configuration: Configuration) -> Resources:
         return sum(re.match(pattern, name) is not None for name in names)
 
     return Resources(
+        triton.__version__,
         *configuration,
         registers=int(found[1]),
         shared_bytes=compiled.metadata.shared,
@@ -229,9 +233,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     configurations = arguments.one or SHIPPED
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        os.process_cpu_count() if sys.version_info >= (3, 13) else len(os.sched_getaffinity(0)), context
-    ) as pool:
+    with concurrent.futures.ProcessPoolExecutor(len(os.sched_getaffinity(0)), context) as pool:
         rows = [asdict(row) for row in pool.map(inspect, configurations)]
     writer = csv.DictWriter(sys.stdout, [field.name for field in fields(Resources)], lineterminator="\n")
     writer.writeheader()

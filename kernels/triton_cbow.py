@@ -1,7 +1,7 @@
 """CBOW tiles in one launch: the persistent Triton kernel of triton_sg.py with the roles of the tables turned.
 
-A tile is T centres. Their hidden vectors come from the T + 2W halo by the mask M [T, H] (a dense product, M of zeros and
-ones), and are scored against C = T + N columns, X = W_out[centres and negatives]; a centre's own column is its label 1:
+A tile is T centres. Their hidden vectors come from the T + 2W halo by the mask M [T, H] (a dense product, M of zeros
+and ones), and are scored against C = T + N columns, X = W_out[centres and negatives]; a centre's own column is its label 1:
 
     h  = M W_in[halo] (/ n_t if CBOW_MEAN)              [T, D]
     S  = h X^T                                          [T, C]   pass 1, D walked in steps of BLOCK_D
@@ -12,6 +12,9 @@ Every target's row of W_in receives dh_t, or dh_t / n_t where the hidden vector 
 true gradient. Tokens without targets are skipped. Row moves and the races tolerated are those of triton_sg.py: here too
 each row is read twice and added to once, the halo BLOCK_H rows at a time.
 """
+
+# Triton compiles these bodies itself: they have no Python types.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 import triton
 import triton.language as tl
@@ -355,8 +358,8 @@ def cbow_kernel(
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, windows.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C), halo_blocks * BLOCK_H,
-                lr, cap, HAS_STATIC, BLOCK_C,
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C),
+                halo_blocks * BLOCK_H, lr, cap, HAS_STATIC, BLOCK_C,
             )  # fmt: skip
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,

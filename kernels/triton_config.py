@@ -74,7 +74,8 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
     per_group = -(-blocks // groups)
     columns = groups * per_group * block_c
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
-    block_d = max(MIN_BLOCK, min(chosen.block_d, _block(vector_size), 4096 // block_t))
+    widest = chosen.block_d if precision == "tf32" else MIN_BLOCK  # without tensor cores products take more registers
+    block_d = max(MIN_BLOCK, min(widest, _block(vector_size), 4096 // block_t))
     constants: dict[str, int | bool | str] = {
         "D": vector_size,
         "T": T,

@@ -1,7 +1,7 @@
 """The plan on the device, in Triton: subsampling, compaction, sentence limits, windows, negatives, learning rate.
 
-The helpers here are shared by the kernels of triton_sg.py and triton_cbow.py, which are each one launch: a program takes
-the next chunk, plans it (`plan_chunk`), and trains its tiles. Everything random is Philox with the counters of
+The helpers here are shared by the kernels of triton_sg.py and triton_cbow.py, which are each one launch: a program
+takes the next chunk, plans it (`plan_chunk`), and trains its tiles. Everything random is Philox with the counters of
 contract.py, and every decision is made in integers: the plan is the reference's, bit for bit.
 
 A program owns a piece of `notes`, int32 [NOTES, CHUNK], in global memory that stays in the caches:
@@ -12,9 +12,12 @@ A program owns a piece of `notes`, int32 [NOTES, CHUNK], in global memory that s
     first [sentences]   index of the sentence's first kept token, among the kept
     stop [sentences]    one past the index of its last
 
-With these a token knows how many targets it has to its left and right (`window_of`) without looking at them: n_t and the
-mask M need no search. A program reads what its own threads wrote; `tl.debug_barrier` (bar.sync) orders the two.
+With these a token knows how many targets it has to its left and right (`window_of`) without looking at them: n_t and
+the mask M need no search. A program reads what its own threads wrote; `tl.debug_barrier` (bar.sync) orders the two.
 """
+
+# Triton compiles these bodies itself: they have no Python types.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 import triton
 import triton.language as tl
@@ -156,7 +159,7 @@ def plan_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """One program writes the plan of one chunk, for `Step.plan`: its notes, its negatives [tiles, N], its kept count."""
+    """One program writes the plan of a chunk, for `Step.plan`: its notes, negatives [tiles, N] and kept count."""
     kept = plan_chunk(notes_ptr, tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P)
     tl.store(kept_ptr, kept)
     j = tl.arange(0, BLOCK_N)

@@ -13,13 +13,16 @@ are worked on in blocks of BLOCK_C; PER_GROUP blocks of S stay in registers whil
 Else V is read once more a group. S and G wait in the program's own memory, in the caches, between the passes.
 
 Races tolerated. Programs do not wait for each other, so:
-- a row may be read while others add to it: a read may hold some of their additions and not the rest, element by element;
+- a row may be read while others add to it: a read may hold some of their additions, element by element;
 - the second read of a row may see more of them than the first: G comes from slightly older rows than dV and dX;
 - additions are atomic: none is lost. Within a tile all reads of a step come before its additions (a barrier stands
   between), so a tile does not see its own; the next tile of the program may miss the last ones of this;
 - W_in and W_out are read through L1, which other processors' additions do not refresh. A row that a program reads and
-  has a gradient for it also adds to, which drops the line: what it reads is no older than its own last tile with the row.
+  has a gradient for it also adds to, which drops the line: what it reads is no older than its last tile with the row.
 """
+
+# Triton compiles these bodies itself: they have no Python types.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 import triton
 import triton.language as tl
@@ -285,8 +288,8 @@ def sg_kernel(
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C), BLOCK_T,
-                lr, cap, HAS_STATIC, BLOCK_C,
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C),
+                BLOCK_T, lr, cap, HAS_STATIC, BLOCK_C,
             )  # fmt: skip
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, groups * PER_GROUP,

@@ -70,9 +70,9 @@ def create_step(
     `w_in` and `w_out` are float32 [V, D]; `tables()` copies the trained ones back into them. `device` is "cuda",
     "cuda:1", ... or "interpreter"; None is the first GPU. `workers` is not used: the grid is `job.tiles_in_flight`.
     `precision` is that of the products: tf32 (tensor cores), or ieee for parity. `token_memory` is how many bytes the
-    corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time. Raises ValueError for what the
-    kernels cannot honour or a machine that cannot run them, MemoryError, before any allocation, where the GPU is too
-    small.
+    corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time.
+    Raises ValueError for what the kernels cannot honour or a machine that cannot run them, MemoryError, before any
+    allocation, where the GPU is too small.
     """
     contract.check(job, w_in, w_out)
     contract.check_ids(job)
@@ -172,9 +172,9 @@ class TritonStep:
         if needed > free:
             gib = 1 << 30
             raise MemoryError(
-                f"the GPU has {max(free, 0) / gib:.1f} GiB free and {needed / gib:.1f} GiB are needed, most of it for two "
-                f"tables of {len(job.keep_threshold):,} x {vector_size} float32: raise min_count, set max_final_vocab, "
-                f"or lower vector_size or tokens_in_flight"
+                f"the GPU has {max(free, 0) / gib:.1f} GiB free and {needed / gib:.1f} GiB are needed, most of it for "
+                f"two tables of {len(job.keep_threshold):,} x {vector_size} float32: raise min_count, set "
+                f"max_final_vocab, or lower vector_size or tokens_in_flight"
             )
         room = free - (needed - streamed)
         return all_tokens <= (room if token_memory is None else min(room, token_memory))

@@ -9,6 +9,9 @@ tile's *entries* are the C columns of its scores, then the rows of W_in that it 
     scores [C, T]       float32, S and then G, block by block
 """
 
+# Triton compiles these bodies itself: they have no Python types.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
 import triton
 import triton.language as tl
 
@@ -66,7 +69,7 @@ def note_columns(
 
 @triton.jit
 def score_gradient(score, is_negative, weight, lr):
-    """Return (G, loss) of scores, element by element: lr * weight * (label - sigmoid), weight * -log sigmoid(+-score)."""
+    """Return (G, loss), element by element: lr * weight * (label - sigmoid), weight * -log sigmoid(+-score)."""
     against = tl.where(is_negative, score, -score)
     tail = tl.exp(-tl.abs(against))  # in (0, 1]: neither the sigmoid nor the logarithm can overflow
     wrong = tl.where(against >= 0, 1.0, tail) / (1.0 + tail)

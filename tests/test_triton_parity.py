@@ -217,3 +217,46 @@ def test_the_interpreter_must_be_asked_for():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 1
     assert "needs TRITON_INTERPRET=1" in done.stderr
+
+
+def test_rows_are_moved_as_often_as_the_design_says(monkeypatch):
+    """At the shipped T and N, D walked in chunks: 2 (2 + (2W + N) / T) distinct moves a token, 1.5 times requested."""
+    if DEVICE == "cuda":
+        pytest.skip("the interpreter counts the accesses")
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    T, N, W, D = 32, 32, 5, 100
+    words = 4000
+    ids = np.arange(256, dtype=np.int32)
+    keep_all = np.full(words, 2**32 - 1, np.uint32)
+    job = make_job(
+        tokens=ids, words=words, keep_threshold=keep_all, shrink_windows=False, shared_negatives=N, target_mask=False
+    )
+    for mode in ("sg", "cbow"):
+        tables = random_tables(words, D, np.float32)
+        step = create(dataclasses.replace(job, mode=mode), tables)
+        spans = [(table.data_ptr(), table.data_ptr() + 4 * words * D) for table in step._tables]
+        elements = {"create_masked_load": 0, "create_atomic_rmw": 0}
+
+        def counted(name, elements=elements, spans=spans):
+            original = getattr(InterpreterBuilder, name)
+            pointers_at, mask_at = {"create_masked_load": (0, 1), "create_atomic_rmw": (1, 3)}[name]
+
+            def access(self, *arguments):
+                pointers, mask = arguments[pointers_at].data, arguments[mask_at].data
+                in_tables = sum((pointers >= begin) & (pointers < end) for begin, end in spans)
+                elements[name] += int((np.broadcast_to(mask, pointers.shape) & (in_tables > 0)).sum())
+                return original(self, *arguments)
+
+            return access
+
+        with monkeypatch.context() as patched:
+            for name in elements:
+                patched.setattr(InterpreterBuilder, name, counted(name))
+            trained = step.train(np.array([0]), 0, 0).trained
+        design = 2 * (2 + (2 * W + N) / T)
+        read, added = (count / D / trained for count in elements.values())
+        assert trained == 8 * T
+        # Every row is added to once, so that each addition stands for one distinct read and one distinct write.
+        assert 2 * added == pytest.approx(design, rel=0.1)
+        assert read + added <= 1.5 * design
