@@ -29,6 +29,8 @@ import w2vfast
 from w2vfast.config import Config, flag
 from w2vfast.errors import InputError
 from w2vfast.eval.analogy import METHODS, evaluate_analogies
+from w2vfast.eval.datasets import read_pairs, read_questions
+from w2vfast.eval.measure import measure
 from w2vfast.eval.quality import ANALOGY_VOCABULARY
 from w2vfast.eval.similarity import evaluate_similarity
 from w2vfast.eval.summary import Measure, as_text, summarise
@@ -100,6 +102,11 @@ def run(argv: Sequence[str]) -> None:
     for path in (options.csv, options.report):
         if path is not None:
             check_writable(path, "text")
+    # a fault in these files must not come to light after the training
+    for path in options.similarity:
+        read_pairs(path)
+    for path in options.analogies:
+        read_questions(path)
     plan = Plan(
         corpus=Path(options.corpus),
         seeds=options.seeds,
@@ -115,12 +122,17 @@ def run(argv: Sequence[str]) -> None:
     shown = outcome.pop("vectors", None)
     if options.csv is not None:
         write_csv(outcome, options.csv)
+    print(json.dumps(outcome) if options.json else as_text(outcome), flush=True)
     if options.report is not None:
         from w2vfast.eval.report import write_report
 
-        title = f"gensim and w2vfast on {plan.corpus.name}"
-        write_report(options.report, shown, title=title, comparison=outcome)
-    print(json.dumps(outcome) if options.json else as_text(outcome))
+        write_report(
+            options.report,
+            shown,
+            title=f"gensim and w2vfast on {plan.corpus.name}",
+            comparison=outcome,
+            measured=measure(shown, similarity=plan.similarity, analogies=plan.analogies),
+        )
 
 
 def _parser() -> Any:

@@ -63,7 +63,14 @@ def test_a_real_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     corpus.write_bytes(gzip.compress(Path(datapath("lee_background.cor")).read_bytes()))
     (tmp_path / "pairs").write_text("police government 2\nisraeli palestinian 9\nfire sydney 6\nday year 5\n")
     arguments = ["compare", str(corpus), "--seeds", "2", "--json", *SETTINGS]
-    arguments += ["--csv", str(tmp_path / "c.csv"), "--similarity", str(tmp_path / "pairs")]
+    arguments += [
+        "--report",
+        str(tmp_path / "r.html"),
+        "--csv",
+        str(tmp_path / "c.csv"),
+        "--similarity",
+        str(tmp_path / "pairs"),
+    ]
     assert main(arguments) == 0
     said = capsys.readouterr()
     outcome = json.loads(said.out)
@@ -84,6 +91,7 @@ def test_a_real_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert run["account"]["settings"]["seed"] == run["seed"]
         assert -100 <= run["quality"]["wordsim353"] <= 100
         assert run["speed"]["total_seconds"] > run["speed"]["train_seconds"] > 0
+    assert "Side by side" in (tmp_path / "r.html").read_text(encoding="utf-8")
     with (tmp_path / "c.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["trainer"] for row in rows] == ["gensim", "w2vfast torch"] * 2
@@ -127,6 +135,8 @@ def test_both_sides_are_scored_on_one_word_list(tmp_path: Path, monkeypatch: pyt
         (["c.txt", "--window", "0"], "window must be at least 1"),
         (["c.txt", "--csv", "no/c.csv"], "the folder"),
         (["c.txt", "--mode", "glove"], "invalid choice"),
+        (["c.txt", "--similarity", "c.txt"], "c.txt holds no pairs: lines of two words and a score expected"),
+        (["c.txt", "--analogies", "c.txt"], "c.txt, line 1: 'too few words': four words"),
         (["broken.gz"], "cannot unpack broken.gz"),
         (["c.txt"], "no word of c.txt occurs 5 times: lower --min-count"),
     ],
