@@ -58,8 +58,8 @@ W2V_INLINE void score_block(
 // out[r][k] = a[r] . panel[:, k]. Whole blocks of SCORE_ROWS are computed: `a` and `out` have that many rows.
 template <class Tick>
 inline void scores(
-    const float *a, int ld_a, int rows, const float *panel, int ld_panel, int vectors, int depth, float *out, int ld_out,
-    Tick &&tick
+    const float *a, int ld_a, int rows, const float *panel, int ld_panel, int vectors, int depth, float *out,
+    int ld_out, Tick &&tick
 ) {
     Blocks<SCORE_VECTORS>(vectors).each([&](auto size, int v) {
         for (int r = 0; r < rows; r += SCORE_ROWS) {
@@ -99,8 +99,8 @@ W2V_INLINE void update_block(
 // out[r] = sum over k of g[r, k] * b[k], with g[r, k] at g + r * g_row + k * g_depth.
 template <class Tick>
 inline void rank_update(
-    const float *g, size_t g_row, size_t g_depth, int rows, int depth, const float *b, int ld_b, int vectors, float *out,
-    int ld_out, Tick &&tick
+    const float *g, size_t g_row, size_t g_depth, int rows, int depth, const float *b, int ld_b, int vectors,
+    float *out, int ld_out, Tick &&tick
 ) {
     static_assert(UPDATE_ROWS == 3, "the rows left over below are one or two");
     Blocks<UPDATE_VECTORS>(vectors).each([&](auto size, int v) {

@@ -57,7 +57,8 @@ struct PairList {
     void index_columns(int cols) {
         const int n = count;
         int32_t *__restrict first = start.data(), *__restrict to_row = by_col_row.data();
-        int32_t *__restrict to_pair = by_col_pair.data(), *__restrict of_row = row.data(), *__restrict of_col = col.data();
+        int32_t *__restrict of_row = row.data(), *__restrict of_col = col.data();
+        int32_t *__restrict to_pair = by_col_pair.data();
         std::fill(first, first + cols + 2, 0);
         for (int p = 0; p < n; ++p) ++first[of_col[p] + 2];
         for (int c = 2; c < cols + 2; ++c) first[c] += first[c - 1];

@@ -68,7 +68,8 @@ inline void gather_rows(Workspace &w, const float *table, const std::vector<int3
     for (int r = 0; r < count; ++r) gather(table + static_cast<int64_t>(id[r]) * w.D, w.D, w.row(to, r));
 }
 
-// Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Returns the loss.
+// Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Weights lose
+// `masked` where `mask` is set. Returns the loss.
 inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &masked, bool mask, Ahead &ahead) {
     const int vectors = w.negative_vectors(tile), width = vectors * LANES, ld = w.ld_negatives;
     transpose_rows(w.out.data(), w.ld, tile.negatives, static_cast<int>(w.D), w.panel.data(), ld);
@@ -109,7 +110,9 @@ inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &
 }
 
 // Adds to W_out what the left rows teach it: through the negatives (gradients in `score`) and through `pairs`.
-inline void update_outputs(const Job &job, Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g, Ahead &ahead) {
+inline void update_outputs(
+    const Job &job, Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g, Ahead &ahead
+) {
     rank_update(
         w.score.data(), 1, w.ld_negatives, tile.negatives, tile.rows, w.left.data(), w.ld, w.vectors, w.step_out.data(),
         w.ld, [&] { ahead.tick(); }

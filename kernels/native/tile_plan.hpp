@@ -161,11 +161,12 @@ struct TilePlan {
     Slots slots_;
 };
 
-// Prefetches the rows of a tile, a few at each tick of the arithmetic of the tile before: all at once they would wait for
-// each other in the queue of outstanding misses, and the arithmetic behind them.
+// Prefetches the rows of a tile, a few at each tick of the arithmetic of the tile before: all at once they would wait
+// for each other in the queue of outstanding misses, and the arithmetic behind them.
 class Ahead {
   public:
-    Ahead(const Job &job, const TilePlan *tile) : job_(job), tile_(tile), rows_(tile ? tile->in_count + tile->out_count : 0) {}
+    Ahead(const Job &job, const TilePlan *tile)
+        : job_(job), tile_(tile), rows_(tile ? tile->in_count + tile->out_count : 0) {}
 
     W2V_INLINE void tick(int rows = 3) {
         const int end = std::min(at_ + rows, rows_);

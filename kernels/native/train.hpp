@@ -35,7 +35,8 @@ class Worker {
             if (t + 2 < tiles) tile.draw(job_, chunk, epoch, t + 2);
             if (poison) workspace_.poison();
             Ahead ahead(job_, more ? &next : nullptr);
-            result.loss += job_.cbow ? cbow_tile(job_, workspace_, tile, ahead) : skip_gram_tile(job_, workspace_, tile, ahead);
+            const auto step = job_.cbow ? cbow_tile : skip_gram_tile;
+            result.loss += step(job_, workspace_, tile, ahead);
             result.pairs += tile.positives;
         }
         result.trained += plan_.kept;
