@@ -1,7 +1,8 @@
 """CBOW tiles in one launch: the persistent Triton kernel of triton_sg.py with the roles of the tables turned.
 
 A tile is T centres. Their hidden vectors come from the T + 2W halo by the mask M [T, H] (a dense product, M of zeros
-and ones), and are scored against C = T + N columns, X = W_out[centres and negatives]; a centre's own column is its label 1:
+and ones), and are scored against C = T + N columns, X = W_out[centres and negatives]; a centre's own column has
+label 1:
 
     h  = M W_in[halo] (/ n_t if CBOW_MEAN)              [T, D]
     S  = h X^T                                          [T, C]   pass 1, D walked in steps of BLOCK_D

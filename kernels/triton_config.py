@@ -29,7 +29,13 @@ class Tuning:
     max_scores: dict[str, int]  # T x columns, by mode, whose scores stay in registers while D is walked
 
 
-# An entry holds from its compute capability up to the next one.
+# An entry holds from its compute capability up to the next one. What the choices trade, as compiled by triton 3.9:
+# - 32 columns of D a step: one 128-byte line of a row; 64 spill registers on both, 16 halve what a request brings.
+# - 4 warps and at most 255 registers: two programs a processor. 168 registers would fit three, and spill on both.
+# - 1 stage: a second one prefetches through shared memory and takes some 20 registers that are not there.
+# - Scores of 96 columns (skip-gram, T = 32: halo and 32 negatives) or 64 (CBOW) at once: 128 spill on both.
+# The entries are alike until a GPU tells them apart: below 9.0 an addition is four instructions instead of one, which
+# costs issue slots, not registers.
 TUNINGS = {
     80: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, max_scores={"sg": 3072, "cbow": 2048}),
     90: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, max_scores={"sg": 3072, "cbow": 2048}),

@@ -1,0 +1,227 @@
+"""Predicts the Triton kernels' speed from what is counted: bytes, reductions, products and machine instructions.
+
+    python benchmarks/gpu_model.py            H100, A100, RTX 4090; D = 128 and 300; both modes
+    python benchmarks/gpu_model.py --json
+
+Nothing here was measured on a GPU: every figure is a prediction. Instructions are counted in the machine code that the
+shipped configuration compiles to, loops weighed by how often they run; bytes and row moves follow from the algorithm
+(tests/test_triton_parity.py counts them). The ceilings are data sheets'; where no data sheet says, they are
+assumptions, named below, which benchmarks/gpu.py measures.
+"""
+
+import argparse
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from w2vfast.kernels import triton_aot
+from w2vfast.kernels.triton_aot import Configuration
+
+IN_FLIGHT = 16384  # tokens, the most that schedule.py asks for
+REGISTERS_A_PROCESSOR = 65536
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Ceilings of a GPU. L2 and latencies are assumptions of the right size, the rest is from data sheets."""
+
+    name: str
+    arch: str
+    memory: float  # bytes/s
+    level2: float  # bytes/s, reads
+    processors: int
+    clock: float  # Hz
+    tf32: float  # dense multiply-adds/s, without sparsity
+    memory_latency: float  # s
+    near_latency: float  # s, of what the program touched just before: L1, else L2
+
+
+GPUS = (
+    Gpu("H100 SXM", "90", 3.35e12, 5.5e12, 132, 1.70e9, 247e12, 0.70e-6, 0.12e-6),
+    Gpu("A100 SXM", "80", 2.04e12, 4.0e12, 108, 1.41e9, 78e12, 0.60e-6, 0.14e-6),
+    Gpu("RTX 4090", "89", 1.01e12, 4.0e12, 128, 2.50e9, 41e12, 0.60e-6, 0.11e-6),
+)
+# Assumptions: what a kernel of gathers and reductions reaches of a ceiling.
+MEMORY_SHARE = 0.80
+ISSUE_SHARE = 0.40
+MATRIX_SHARE = 0.30  # mma.sync with operands through shared memory, no wgmma
+REDUCTION_SHARE = 0.40  # of L2's read bandwidth
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted trained tokens/s of one configuration, and what each ceiling alone would allow."""
+
+    gpu: str
+    mode: str
+    vector_size: int
+    programs: int
+    row_moves: float
+    bytes_a_token: float
+    instructions_a_token: float  # of a warp
+    multiply_adds_a_token: float
+    floor: float  # tokens/s at full memory bandwidth, every distinct row moved once each way
+    memory: float
+    level2: float
+    reductions: float
+    matrix: float
+    issue: float
+    latency: float
+    predicted: float
+    share_of_floor: float
+    bound: str
+
+
+@dataclass
+class Loop:
+    """A backward branch: the instructions from its target to itself."""
+
+    first: int
+    last: int
+    inner: "list[Loop]"
+
+
+def loops_of(code: str) -> tuple[list[str], list[Loop]]:
+    """Return the operations of nvdisasm's text, and its outermost loops."""
+    names: list[str] = []
+    labels: dict[str, int] = {}
+    branches: list[tuple[int, str]] = []
+    for line in code.splitlines():
+        label = re.match(r"^(\.L_x_\d+):", line)
+        if label:
+            labels[label[1]] = len(names)
+        found = re.match(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)", line)
+        if found:
+            target = re.search(r"`\((\.L_x_\d+)\)", found[2])
+            if found[1].startswith("BRA") and target:
+                branches.append((len(names), target[1]))
+            names.append(found[1])
+    last_of: dict[int, int] = {}
+    for at, target_label in branches:
+        first = labels.get(target_label, at + 1)
+        if first < at:
+            last_of[first] = max(at, last_of.get(first, 0))
+    outermost: list[Loop] = []
+    for first, last in sorted(last_of.items(), key=lambda span: (span[0], -span[1])):
+        level = outermost
+        while level and level[-1].first <= first and last <= level[-1].last:
+            level = level[-1].inner
+        level.append(Loop(first, last, []))
+    return names, outermost
+
+
+def instructions_a_tile(configuration: Configuration, code: str) -> float:
+    """Return the instructions that a warp runs for one full tile, the plan's share included.
+
+    The kernel's own code is one loop over chunks, which takes them by an atomic; a tile's phases are functions behind
+    it. Their loops are told apart by what they contain: pass 1 multiplies and adds nothing to the tables, pass 2 does
+    both, the gradient takes exponentials, the cap compares entries with entries.
+    """
+    names, outermost = loops_of(code)
+    config = triton_aot.launch_of(configuration)
+    c = config.constants
+    blocks = int(c["GROUPS"]) * int(c["PER_GROUP"])
+    steps = -(-configuration.vector_size // int(c["BLOCK_D"]))
+    halo_blocks = int(c.get("HALO_BLOCKS", 1))
+    tiles = int(c["CHUNK"]) / configuration.tile
+
+    def has(loop: Loop, pattern: str) -> bool:
+        return any(re.match(pattern, name) for name in names[loop.first : loop.last + 1])
+
+    def own(loop: Loop) -> int:
+        return loop.last - loop.first + 1 - sum(inner.last - inner.first + 1 for inner in loop.inner)
+
+    def trips(loop: Loop) -> tuple[int, ...]:
+        """Return how often a function's loop runs, and the loops within it, outermost first."""
+        if has(loop, "HMMA"):
+            return (steps, max(blocks, halo_blocks)) if has(loop, "RED") else (int(c["GROUPS"]), steps, halo_blocks)
+        if loop.inner:
+            return (blocks + halo_blocks, blocks)
+        if has(loop, r"MUFU\.EX2"):
+            return (blocks,)
+        return (halo_blocks if has(loop, "SHFL") else 1,)
+
+    def run(loop: Loop, times: tuple[int, ...]) -> float:
+        return times[0] * (own(loop) + sum(run(inner, times[1:]) for inner in loop.inner))
+
+    (chunks,) = [loop for loop in outermost if has(loop, "ATOMG")]
+    plan, tile = chunks.inner
+    total = run(plan, (int(c["CHUNK"]) // int(c["BLOCK_P"]),)) / tiles + own(tile)
+    phases = [loop for loop in outermost if loop.first > chunks.last]
+    straight = sum(name != "NOP" for name in names[chunks.last :]) - sum(loop.last - loop.first + 1 for loop in phases)
+    return total + straight + sum(run(loop, trips(loop)) for loop in phases)
+
+
+def predict(gpu: Gpu, mode: str, vector_size: int, tile: int = 32, negatives: int = 32, window: int = 5) -> Prediction:
+    """Return the prediction of one shipped configuration on a GPU."""
+    configuration = Configuration(mode, gpu.arch, vector_size, tile, negatives, window, "tf32")
+    config, c = triton_aot.launch_of(configuration), triton_aot.launch_of(configuration).constants
+    usage, code = triton_aot.disassemble(triton_aot.compile_kernel(configuration))
+    registers = re.search(r"REG:(\d+)", usage)
+    assert registers is not None
+    threads = 32 * int(config.options["num_warps"])
+    resident = gpu.processors * (REGISTERS_A_PROCESSOR // (threads * (-(-int(registers[1]) // 8) * 8)))
+    programs = min(resident, IN_FLIGHT // tile)
+
+    rows = 2 * tile + 2 * window + negatives
+    row_moves = 2 * rows / tile
+    row = 4 * vector_size
+    blocks = int(c["GROUPS"]) * int(c["PER_GROUP"])
+    steps = -(-vector_size // int(c["BLOCK_D"]))
+    halo_blocks = int(c.get("HALO_BLOCKS", 0))
+    scores = 4 * blocks * int(c["BLOCK_C"]) * int(c["BLOCK_T"])
+    # Level 2 sees both reads of a row, S once each way, and of the two readings of G a step what L1 misses: a half.
+    level2_bytes = (2 * rows * row + scores * (3 + steps)) / tile
+    added_bytes = rows * row / tile
+    padded = steps * int(c["BLOCK_D"])
+    columns = blocks * int(c["BLOCK_C"])
+    halo = halo_blocks * int(c.get("BLOCK_H", 0))
+    multiply_adds = int(c["BLOCK_T"]) * padded * (3 * columns + 3 * halo) / tile
+    warps = threads // 32
+    issued = instructions_a_tile(configuration, code) * warps / tile
+    # Round trips that wait for each other: notes and plan, pass 1 from memory, pass 2 from the caches, scales.
+    near = 12 + steps * (1 + 2 * blocks + 3 * halo_blocks) + (blocks + 2) * (blocks + 1)
+    tile_seconds = steps * (1 + (halo_blocks > 0)) * gpu.memory_latency + near * gpu.near_latency
+    bounds = {
+        "memory": MEMORY_SHARE * gpu.memory / (row_moves * row),
+        "level2": gpu.level2 / level2_bytes,
+        "reductions": REDUCTION_SHARE * gpu.level2 / added_bytes,
+        "matrix": MATRIX_SHARE * gpu.tf32 / multiply_adds,
+        "issue": ISSUE_SHARE * gpu.processors * 4 * gpu.clock / issued,
+        "latency": programs * tile / tile_seconds,
+    }
+    bound = min(bounds, key=lambda name: bounds[name])
+    floor = gpu.memory / (row_moves * row)
+    return Prediction(
+        gpu.name, mode, vector_size, programs, row_moves, row_moves * row, issued, multiply_adds,
+        floor, **bounds, predicted=bounds[bound], share_of_floor=bounds[bound] / floor, bound=bound,
+    )  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the predictions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    rows = [predict(gpu, mode, size) for gpu in GPUS for size in (128, 300) for mode in ("sg", "cbow")]
+    if arguments.json:
+        print(json.dumps({"prediction": [asdict(row) for row in rows]}, indent=1))
+        return 0
+    print("PREDICTION, not a measurement: million trained tokens/s, T = 32, N = 32, W = 5, tf32")
+    print(
+        f"{'GPU':9} {'mode':4} {'D':>3} {'predicted':>9} {'of floor':>8} {'bound by':>10} | each ceiling alone:"
+        f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | warp instr./token"
+    )
+    for row in rows:
+        ceilings = (row.memory, row.level2, row.reductions, row.matrix, row.issue, row.latency)
+        print(
+            f"{row.gpu:9} {row.mode:4} {row.vector_size:3} {row.predicted / 1e6:9.0f} {row.share_of_floor:8.0%} "
+            f"{row.bound:>10} | {'':19} "
+            + " ".join(f"{value / 1e6:7.0f}" for value in ceilings)
+            + f" | {row.instructions_a_token:6.0f}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
