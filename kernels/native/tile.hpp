@@ -63,6 +63,10 @@ struct Workspace {
     int negative_vectors(const TilePlan &tile) const { return (tile.negatives + LANES - 1) / LANES; }
 };
 
+// Rows to prefetch a block of each kind of work: in proportion to what a block takes at T = N = 32, about three rows a
+// thousand cycles, so that the misses spread over the tile.
+constexpr int SCORES_AHEAD = 6, UPDATE_AHEAD = 3, PAIRS_AHEAD = 1;
+
 // Copies the rows of a table that a tile names into a buffer.
 inline void gather_rows(Workspace &w, const float *table, const std::vector<int32_t> &id, int count, Buffer &to) {
     for (int r = 0; r < count; ++r) gather(table + static_cast<int64_t>(id[r]) * w.D, w.D, w.row(to, r));
@@ -75,7 +79,7 @@ inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &
     transpose_rows(w.out.data(), w.ld, tile.negatives, static_cast<int>(w.D), w.panel.data(), ld);
     scores(
         w.left.data(), w.ld, tile.rows, w.panel.data(), ld, vectors, static_cast<int>(w.D), w.score.data(), ld,
-        [&] { ahead.tick(); }
+        [&] { ahead.tick(SCORES_AHEAD); }
     );
     float *sums = w.negative_sum.data();
     if (tile.uniform) {
@@ -115,7 +119,7 @@ inline void update_outputs(
 ) {
     rank_update(
         w.score.data(), 1, w.ld_negatives, tile.negatives, tile.rows, w.left.data(), w.ld, w.vectors, w.step_out.data(),
-        w.ld, [&] { ahead.tick(); }
+        w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
     );
     ahead.finish();
     for (int c = 0; c < tile.out_count; ++c) {

@@ -8,7 +8,6 @@
 namespace w2v {
 
 inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead &ahead) {
-    const auto tick = [&] { ahead.tick(); };
     const PairList &pairs = tile.pairs, &own = tile.own;
     if (tile.rows == 0) return 0;
     gather_rows(w, job.w_in, tile.in_id, tile.in_count, w.in);
@@ -18,15 +17,16 @@ inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead
         const float share = job.cbow_mean ? 1.0f / static_cast<float>(n) : 1.0f;
         const auto weight = [share](int) { return share; };
         sum_rows<false>(pairs.col.data() + p, n, weight, w.in.data(), w.ld, w.sum_blocks, w.row(w.left, s));
+        ahead.tick(PAIRS_AHEAD);
     }
     float loss = negatives_side(w, tile, own, true, ahead);
     float *g = w.own_score.data();
-    pair_dots(own, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g, tick);
+    pair_dots(own, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g, [&] { ahead.tick(PAIRS_AHEAD); });
     loss += positive_gradients(g, own.count, tile.lr);
 
     rank_update(
         w.score.data(), w.ld_negatives, 1, tile.rows, tile.negatives, w.out.data(), w.ld, w.vectors, w.step_left.data(),
-        w.ld, tick
+        w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
     );
     for (int r = 0; r < tile.rows; ++r) {
         const auto weight = [&](int) { return g[r]; };

@@ -168,7 +168,7 @@ class Ahead {
     Ahead(const Job &job, const TilePlan *tile)
         : job_(job), tile_(tile), rows_(tile ? tile->in_count + tile->out_count : 0) {}
 
-    W2V_INLINE void tick(int rows = 3) {
+    W2V_INLINE void tick(int rows) {
         const int end = std::min(at_ + rows, rows_);
         for (; at_ < end; ++at_) {
             const int out = at_ - tile_->in_count;

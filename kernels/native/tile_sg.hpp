@@ -8,19 +8,18 @@
 namespace w2v {
 
 inline float skip_gram_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead &ahead) {
-    const auto tick = [&] { ahead.tick(); };
     const PairList &pairs = tile.pairs;
     if (tile.rows == 0) return 0;
     gather_rows(w, job.w_in, tile.in_id, tile.in_count, w.left);
     gather_rows(w, job.w_out, tile.out_id, tile.out_count, w.out);
     float loss = negatives_side(w, tile, pairs, job.target_mask, ahead);
     float *g = w.pair_score.data();
-    pair_dots(pairs, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g, tick);
+    pair_dots(pairs, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g, [&] { ahead.tick(PAIRS_AHEAD); });
     loss += positive_gradients(g, pairs.count, tile.lr);
 
     rank_update(
         w.score.data(), w.ld_negatives, 1, tile.rows, tile.negatives, w.out.data(), w.ld, w.vectors, w.step_left.data(),
-        w.ld, tick
+        w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
     );
     for (int s = 0, p = 0; s < pairs.segments; p = pairs.segment_end[s++]) {
         const auto weight = [&](int i) { return g[p + i]; };
