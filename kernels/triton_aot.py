@@ -214,7 +214,7 @@ def inspect(configuration: Configuration) -> Resources:
         spills=total(r"(LDL|STL)\b"),
         matrix=total(r"(HMMA|HGMMA|QGMMA)\b"),
         reductions=total(r"REDG?\b.*F32"),
-        vector_reductions=len(re.findall(r"\bred\.global\S*\.v4\.f32", compiled.asm["ptx"])),
+        vector_reductions=len(re.findall(r"\bred\.(?!shared)\S*v4", compiled.asm["ptx"])),
         compare_and_swap=total(r"ATOM\w*\b.*CAS"),
         instructions=len(names),
     )

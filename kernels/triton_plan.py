@@ -30,11 +30,6 @@ _ID_MASK = tl.constexpr(int(contract.ID_MASK))
 
 
 @triton.jit
-def _mulhi(a, b):
-    return ((a.to(tl.uint64) * b.to(tl.uint64)) >> 32).to(tl.int32)
-
-
-@triton.jit
 def plan_chunk(
     notes_ptr,
     tokens_ptr,
@@ -77,7 +72,7 @@ def plan_chunk(
         index = kept_through - keep.to(tl.int32)
         radius = tl.full((BLOCK_P,), W, tl.int32)
         if SHRINK:
-            radius = 1 + _mulhi(r1, window)
+            radius = 1 + tl.umulhi(r1, window).to(tl.int32)
         tl.store(notes_ptr + index, word, mask=keep)
         tl.store(notes_ptr + CHUNK + index, (radius << 16) | sentence, mask=keep)
         tl.store(notes_ptr + 2 * CHUNK + index, offset, mask=keep)
@@ -122,7 +117,7 @@ def negatives(j, valid, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, see
     odd = (j & 1) == 1
     r0 = tl.where(odd, b0, a0)
     r1 = tl.where(odd, b1, a1)
-    column = _mulhi(r0, (zero + V).to(tl.uint32))
+    column = tl.umulhi(r0, (zero + V).to(tl.uint32)).to(tl.int32)
     accept = tl.load(noise_prob_ptr + column, mask=valid, other=0).to(tl.uint32, bitcast=True)
     alias = tl.load(noise_alias_ptr + column, mask=valid, other=0)
     return tl.where(r1 < accept, column, alias)

@@ -108,9 +108,10 @@ def note_scales(
             other_weight = tl.load(weights_ptr + other, mask=other < stop, other=0.0)
             weight += tl.sum(tl.where(rows[:, None] == other_rows[None, :], other_weight[None, :], 0.0), 1)
         if HAS_STATIC:
-            out = (rows >= 0) & (start < columns)
-            static = tl.load(out_weight_ptr + rows, mask=out, other=0.0)
-            static = tl.load(in_weight_ptr + rows, mask=(rows >= 0) & (start >= columns), other=static)
+            of_out = (rows >= 0) & (entry < columns)
+            of_in = (rows >= 0) & (entry >= columns)
+            static = tl.load(out_weight_ptr + rows, mask=of_out, other=0.0)
+            static = tl.load(in_weight_ptr + rows, mask=of_in, other=static)
             weight = tl.maximum(weight, static)
         scale = tl.where(own > 0, cap / tl.maximum(lr * weight, cap), 0.0)
         tl.store(scales_ptr + entry, scale, mask=entry < stop)

@@ -34,7 +34,7 @@ CASES = {
     "tile-1": {"tile": 1, "length": 20},
     "tile-63": {"tile": 63},
     "cap-tight": {"cap": 0.05},
-    "window-past-the-chunk": {"window": 50, "tile": 16, "chunk_size": 32, "length": 70},
+    "window-past-the-chunk": {"window": 50, "tile": 16, "chunk_size": 32, "length": 40},
     "fixed-window-1": {"window": 1, "shrink_windows": False},
     "more-negatives-than-words": {"words": 5, "shared_negatives": 33},
     "one-negative": {"shared_negatives": 1, "negative": 1},
@@ -42,7 +42,7 @@ CASES = {
     "one-token": {"length": 1},
     "all-one-sentence": {"tokens": zipf_ids(50, 150) & contract.ID_MASK},
     "chunks-of-50": {"chunk_size": 50},
-    "columns-in-groups": {"tile": 64, "shared_negatives": 100},
+    "columns-in-groups": {"tile": 64, "shared_negatives": 50},
     "several-programs": {"tile": 16, "tokens_in_flight": 64},
 }
 
@@ -132,6 +132,50 @@ def test_the_plan_is_the_references_bit_for_bit(chunk, changes):
         ours, right = step.plan(chunk, epoch), reference.plan(job, chunk, epoch)
         for name in ("positions", "radius", "negatives"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(right, name))
+
+
+def test_a_position_past_two_to_the_32_keeps_all_its_bits():
+    """Chunk 2^21 + 5 of 4,096 positions: a corpus too long to make here, so its plan is asked for directly."""
+    import torch
+
+    from w2vfast.kernels import triton_plan
+
+    chunk, length, N, V = 2**21 + 5, 300, 6, 50
+    job = make_job(seed=2**64 - 5)
+    tokens = job.tokens[:length]
+    device = "cpu" if DEVICE == triton_step.INTERPRETER else DEVICE
+    bits = {name: getattr(job, name).view(np.int32) for name in ("keep_threshold", "noise_prob", "noise_alias")}
+    notes, drawn, kept = (torch.zeros(size, dtype=torch.int32, device=device) for size in (5 * 4096, 10 * N, 1))
+    triton_plan.plan_kernel[(1,)](
+        notes_ptr=notes,
+        negatives_ptr=drawn,
+        kept_ptr=kept,
+        tokens_ptr=torch.from_numpy(tokens.copy()).to(device),
+        **{f"{name}_ptr": torch.from_numpy(array.copy()).to(device) for name, array in bits.items()},
+        chunk=chunk,
+        length=length,
+        epoch=2,
+        seed=-5,
+        V=V,
+        T=32,
+        N=N,
+        W=5,
+        SHRINK=True,
+        CHUNK=4096,
+        BLOCK_N=8,
+        BLOCK_P=512,
+    )
+    position = chunk * 4096 + np.arange(length)
+    words = contract.philox4x32(job.seed, position & 0xFFFFFFFF, position >> 32, 2, contract.PURPOSE_TOKEN)
+    keep = words[:, 0] <= job.keep_threshold[tokens & contract.ID_MASK]
+    count = int(kept)
+    assert count == keep.sum()
+    offsets, places = notes.cpu().numpy()[2 * 4096 :][:count], notes.cpu().numpy()[4096:][:count]
+    np.testing.assert_array_equal(offsets, np.flatnonzero(keep))
+    np.testing.assert_array_equal(places >> 16, 1 + (words[keep, 1].astype(np.uint64) * 5 >> 32).astype(np.int64))
+    first = contract.philox4x32(job.seed, np.array(0), np.array(chunk), 2, contract.PURPOSE_NEGATIVE)
+    column = int(first[0]) * V >> 32
+    assert int(drawn[0]) == (column if first[1] < job.noise_prob[column] else job.noise_alias[column])
 
 
 @pytest.mark.parametrize("mode", ["sg", "cbow"])
