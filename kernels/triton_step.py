@@ -255,6 +255,7 @@ class TritonStep:
             V=len(job.keep_threshold),
             **{name: constants[name] for name in ("T", "N", "W", "SHRINK", "CHUNK", "BLOCK_P")},
             BLOCK_N=1 << (job.shared_negatives - 1).bit_length(),
+            enable_fp_fusion=True,
         )
         count = int(kept)
         _, places, offsets = notes.view(-1, job.chunk_size)[:3, :count].cpu().numpy()
