@@ -166,6 +166,18 @@ def test_an_unavailable_backend_is_an_error_with_the_reason(monkeypatch):
         backends.choose(Config(backend="native", device="cuda"))
 
 
+def test_too_little_memory_is_an_error_that_says_what_is_needed(monkeypatch, themed_sentences):
+    from w2vfast.errors import InputError
+    from w2vfast.kernels import torch_step
+
+    def too_large(*_, **__):
+        raise MemoryError("80 GiB are needed: lower vector_size")
+
+    monkeypatch.setattr(torch_step, "create_step", too_large)
+    with pytest.raises(InputError, match="80 GiB are needed"):
+        train(themed_sentences[:10], "torch")
+
+
 def test_auto_says_loudly_that_native_kernels_are_missing(monkeypatch):
     monkeypatch.setattr(backends, "_GPU_DEVICES", ())
     monkeypatch.setattr(backends, "unavailable_reason", lambda name: "not built" if name == "native" else None)

@@ -18,6 +18,8 @@ def test_defaults():
     assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (32, 32, 32)
     assert (settings.row_cap, settings.static_cap) == ("tile", False)
     assert choose(Config(mode="cbow", workers=1)).shared_negatives == 16
+    wide = choose(Config(window=10))
+    assert (wide.tile, wide.shared_negatives) == (16, 64)
 
 
 @pytest.mark.parametrize(

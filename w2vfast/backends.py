@@ -105,6 +105,9 @@ def _torch_device(wanted: str | None) -> str:
 
 
 def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int) -> Step:
-    """Return the chosen backend's step on a job and its tables."""
+    """Return the chosen backend's step on a job and its tables. Raises InputError if memory is too small."""
     module = importlib.import_module(_MODULES[choice.name])
-    return cast("Step", module.create_step(job, w_in, w_out, device=choice.device, workers=workers))
+    try:
+        return cast("Step", module.create_step(job, w_in, w_out, device=choice.device, workers=workers))
+    except MemoryError as error:
+        raise InputError(f"the {choice.name} backend has too little memory: {error}") from error
