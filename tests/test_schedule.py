@@ -28,7 +28,8 @@ def test_defaults():
 def test_the_lump_stays_bounded(window, negative, alpha):
     config = Config(window=window, negative=negative, alpha=alpha)
     settings = choose(config)
-    assert schedule.lump(config, settings.tile, settings.shared_negatives) <= schedule.LARGEST_LUMP
+    largest = schedule.LARGEST_LUMP * (1 + 1e-9)
+    assert schedule.lump(config, settings.tile, settings.shared_negatives) <= largest
     assert settings.shared_negatives % 16 == 0
 
 
