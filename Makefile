@@ -40,9 +40,11 @@ $(VENV)/demo-installed: $(VENV)/created $(SOURCES)
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/test-installed: $(VENV)/demo-installed
+# What tests need is what the demo needs and more: with it the demo is installed too, and the native parts built once.
+$(VENV)/test-installed: $(VENV)/created $(SOURCES)
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) --editable '.[dev]'
-	touch $@
+	touch $(VENV)/demo-installed $@
 
 clean:
 	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache
