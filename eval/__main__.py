@@ -9,6 +9,7 @@ Results on stdout or in a file, progress on stderr. Exit code 2 on bad input.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -43,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             _measure(arguments)
         else:
             commands[name](arguments[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads the results (head, less) has seen enough; nothing more may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except InputError as error:
         print(f"w2vfast.eval: error: {error}", file=sys.stderr)
         return 2

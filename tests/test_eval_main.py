@@ -163,3 +163,13 @@ def test_faults_are_one_line_and_exit_code_2(
 def test_the_command_starts_without_gensim_and_torch() -> None:
     code = "import sys, w2vfast.eval.__main__ as m\nassert not {'gensim', 'torch', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_reader_that_leaves_early_is_no_crash(tmp_path):
+    path = tmp_path / "v.bin"
+    save_vectors(eval_vectors(), path)
+    command = [sys.executable, "-m", "w2vfast.eval", "neighbours", str(path), "king"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
