@@ -16,7 +16,14 @@ README = HERE.parent / "README.md"
 CSV = HERE / "results.csv"
 PLOT = HERE / "results.png"
 BEGIN, END = "<!-- results: drawn by benchmarks/draw.py -->", "<!-- end of results -->"
-TRAINERS = {"gensim": "gensim", "torch": "w2vfast, torch", "native": "w2vfast, native", "triton": "w2vfast, triton"}
+TRAINERS = {
+    "gensim": "gensim",
+    "torch": "w2vfast torch",
+    "native": "w2vfast native",
+    "native-fast": "w2vfast native --preset fast",
+    "triton": "w2vfast triton",
+}
+COLOURS = {"gensim": "#8a8f98", "torch": "#5b9bd5", "native": "#d9572b", "native-fast": "#eb9a7c", "triton": "#4f9d5d"}
 MODES = {"sg": "skip-gram", "cbow": "CBOW"}
 MEASURES = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999", "analogy_30k": "analogies"}
 SETTINGS = (
@@ -51,7 +58,7 @@ def groups(rows: list[Row]) -> list[tuple[Row, list[Row]]]:
     order = sorted(by_key, key=lambda key: (int(key[2]), key[3], list(MODES).index(key[1])))
     found = []
     for key in order:
-        members = sorted(by_key[key], key=lambda row: (list(TRAINERS).index(row["trainer"]), row["tile"] != "32"))
+        members = sorted(by_key[key], key=lambda row: list(TRAINERS).index(row["trainer"]))
         peer = next((row for row in members if row["trainer"] == "gensim"), None)
         if peer is not None and len(members) > 1:
             found.append((peer, members))
@@ -86,9 +93,9 @@ def table(rows: list[Row]) -> str:
                 name_of(row),
                 row["workers"],
                 f"{rate / 1e6:.2f} M",
-                f"{rate / float(peer['words_per_cpu_second']):.1f}x",
+                f"{float(row['words_per_cpu_second_against_gensim']):.1f}x",
                 f"{float(row['words_per_second']) / 1e6:.2f} M",
-                f"{float(row['total_seconds']):.0f} s" + ("" if row["epochs"] == "5" else f" ({row['epochs']} epochs)"),
+                f"{float(row['total_seconds']):.0f} s" + ("" if row["epochs"] == "5" else f" ({row['epochs']} epoch)"),
                 f"{float(row['peak_rss_mb']):.0f} MB",
                 *(score(row, measure) for measure in MEASURES),
             ]
@@ -111,44 +118,43 @@ def draw(rows: list[Row], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     shown = [group for group in groups(rows) if group[0]["vector_size"] == "100" and group[0]["workers"] == "1"]
-    colours = {"gensim": "#8a8f98", "torch": "#5b9bd5", "native": "#d9572b", "triton": "#4f9d5d"}
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1, 1.35), layout="constrained")
-    labels, place = [], 0.0
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.4), width_ratios=(1, 1.5), layout="constrained")
+    bars, place = [], 0.0
     for _, members in shown:
         for row in members:
             rate = float(row["words_per_cpu_second"]) / 1e6
-            left.barh(place, rate, color=colours[row["trainer"]], height=0.8)
+            left.barh(place, rate, color=COLOURS[row["trainer"]], height=0.8)
             left.text(rate, place, f" {rate:.2f} M", va="center", fontsize=9)
-            labels.append((place, f"{name_of(row)} {MODES[row['mode']]}"))
+            bars.append((place, f"{TRAINERS[row['trainer']]}, {MODES[row['mode']]}"))
             place += 1
         place += 0.6
-    left.set_yticks([p for p, _ in labels], [label for _, label in labels], fontsize=8.5)
+    left.set_yticks([p for p, _ in bars], [label for _, label in bars], fontsize=8.5)
     left.invert_yaxis()
     left.set_xlabel("million words trained per CPU second")
-    left.set_xlim(0, 1.18 * max(float(row["words_per_cpu_second"]) for _, members in shown for row in members) / 1e6)
+    left.set_xlim(0, 1.2 * max(float(row["words_per_cpu_second"]) for _, members in shown for row in members) / 1e6)
     left.set_title("Speed", loc="left", fontweight="bold")
-    position, ticks = 0.0, []
-    seen = set()
+    ticks: list[str] = []
+    labelled: set[str] = set()
     for _, members in shown:
         for measure, title in MEASURES.items():
             for i, row in enumerate(members):
-                x = position + 0.16 * (i - (len(members) - 1) / 2)
-                spread = float(row[f"{measure}_sd"] or 0)
-                label = TRAINERS[row["trainer"]]
-                shape = "s" if row["trainer"] == "gensim" else "o"
-                face = colours[row["trainer"]] if row["tile"] in ("", "32") else "white"
+                trainer = row["trainer"]
                 right.errorbar(
-                    x, float(row[measure]), yerr=spread, fmt=shape, capsize=3, color=colours[row["trainer"]],
-                    markerfacecolor=face, label=None if label in seen else label,
-                )  # fmt: skip
-                seen.add(label)
-            ticks.append((position, f"{title}\n{MODES[members[0]['mode']]}"))
-            position += 1
-    right.set_xticks([p for p, _ in ticks], [label for _, label in ticks], fontsize=8.5)
-    right.set_ylim(bottom=0)
+                    len(ticks) + 0.16 * (i - (len(members) - 1) / 2),
+                    float(row[measure]),
+                    yerr=float(row[f"{measure}_sd"] or 0),
+                    fmt="s" if trainer == "gensim" else "o",
+                    capsize=3,
+                    color=COLOURS[trainer],
+                    label=None if trainer in labelled else TRAINERS[trainer],
+                )
+                labelled.add(trainer)
+            ticks.append(f"{title}\n{MODES[members[0]['mode']]}")
+    right.set_xticks(range(len(ticks)), ticks, fontsize=8)
+    right.set_ylim(0, 90)
     right.set_ylabel("Spearman x 100, or % right")
-    right.set_title("Quality: mean and standard deviation of 3 seeds", loc="left", fontweight="bold")
-    right.legend(frameon=False, fontsize=9)
+    right.set_title("Quality (3 seeds, standard deviation)", loc="left", fontweight="bold")
+    right.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper right")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

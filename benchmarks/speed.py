@@ -31,6 +31,7 @@ from w2vfast import backends, formats
 from w2vfast.eval.quality import quality
 
 MEASURES = ("wordsim353", "simlex999", "analogy_30k")
+FAST = "-fast"  # native-fast: the native backend with --preset fast
 DEFAULT_CSV = Path(__file__).with_name("results.csv")
 
 
@@ -43,6 +44,11 @@ def processor() -> str:
     name = next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), "?")
     width = next((isa for isa in ("avx512f", "avx2") if isa in text), "")
     return f"{name} {width} x {os.cpu_count()}".strip()
+
+
+def backend_of(trainer: str) -> str:
+    """Return the backend that a trainer's name stands for."""
+    return trainer.removesuffix(FAST)
 
 
 def run_once(command: list[str]) -> tuple[dict[str, Any], float]:
@@ -74,7 +80,8 @@ def command_for(
         "seed": seed,
     }
     if trainer != "gensim":
-        options["backend"] = trainer
+        options["backend"] = backend_of(trainer)
+        options["preset"] = "fast" if trainer.endswith(FAST) else "quality"
         extra = {"tile": arguments.tile, "shared-negatives": arguments.shared_negatives}
         extra |= {"tokens-in-flight": arguments.tokens_in_flight}
         options |= {name: value for name, value in extra.items() if value is not None}
@@ -159,20 +166,23 @@ def append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def report(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of one mode and number of workers beside gensim's."""
+def compare(rows: list[dict[str, Any]]) -> None:
+    """Add to each row how it stands against gensim's of the same run; empty where gensim was not run."""
     peer = next((row for row in rows if row["trainer"] == "gensim"), None)
     for row in rows:
-        against = ""
-        if peer is not None:
-            cpu = row["words_per_cpu_second"] / peer["words_per_cpu_second"]
-            clock = row["words_per_second"] / peer["words_per_second"]
-            against = f"{cpu:6.2f}x gensim's a CPU second, {clock:6.2f}x by the clock"
+        for name in ("words_per_cpu_second", "words_per_second"):
+            row[f"{name}_against_gensim"] = "" if peer is None else round(row[name] / peer[name], 2)
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """Print the rows of one mode and number of workers."""
+    for row in rows:
         scores = "  ".join(f"{name} {row[name]} +- {row[f'{name}_sd']}" for name in MEASURES)
         print(
-            f"{row['mode']:4} {row['trainer']:7} workers {row['workers']}: "
-            f"{row['words_per_cpu_second'] / 1e6:6.3f} M words/CPU s {against}  "
-            f"whole command {row['total_seconds']} s  {row['peak_rss_mb']:.0f} MB  {scores}",
+            f"{row['mode']:4} {row['trainer']:11} workers {row['workers']}: "
+            f"{row['words_per_cpu_second'] / 1e6:6.3f} M words/CPU s, against gensim "
+            f"{row['words_per_cpu_second_against_gensim']}x a CPU second, {row['words_per_second_against_gensim']}x by "
+            f"the clock; whole command {row['total_seconds']} s, {row['peak_rss_mb']:.0f} MB  {scores}",
             flush=True,
         )
 
@@ -181,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--trainers", nargs="+", help="gensim, native, torch, triton (default: all that can run)")
+    parser.add_argument("--trainers", nargs="+", help="gensim, native, native-fast, torch, ... (default: all)")
     parser.add_argument("--modes", nargs="+", choices=("sg", "cbow"), default=["sg", "cbow"])
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
     parser.add_argument("--runs", type=int, default=3, help="runs of each, with seeds 1, 2, 3, ...")
@@ -200,12 +210,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--csv", type=Path, default=DEFAULT_CSV)
     arguments = parser.parse_args(argv)
     available = [name for name in backends.NAMES if backends.unavailable_reason(name) is None]
-    trainers = arguments.trainers or ["gensim", *available]
+    fast = [f"{name}{FAST}" for name in available if name == "native"]
+    trainers = arguments.trainers or ["gensim", *available, *fast]
     arguments.parity = {}
     for trainer in trainers:
         for mode in arguments.modes:
             if trainer != "gensim":
-                error = parity.largest_error(trainer, "cuda" if trainer == "triton" else "cpu", mode)
+                backend = backend_of(trainer)
+                error = parity.largest_error(backend, "cuda" if backend == "triton" else "cpu", mode)
                 if not error <= parity.LARGEST_ERROR:
                     raise SystemExit(
                         f"{trainer} {mode} differs from the reference by {error:.1e}: no speed is reported"
@@ -218,6 +230,7 @@ def main(argv: list[str] | None = None) -> int:
                 for trainer in trainers:
                     runs[trainer].append(measure(trainer, arguments, mode, workers, seed))
             rows = [summarise(trainer, arguments, mode, workers, runs[trainer]) for trainer in trainers]
+            compare(rows)
             for row in rows:
                 append(arguments.csv, row)
             report(rows)

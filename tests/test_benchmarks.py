@@ -46,7 +46,9 @@ def test_speed_writes_a_row_a_trainer(themed_file, tmp_path):
     assert [row["trainer"] for row in rows] == ["gensim", "torch"]
     assert all(float(row["words_per_cpu_second"]) > 0 and row["runs"] == "2" for row in rows)
     assert float(rows[1]["parity_error"]) < 1e-4
-    assert "x gensim's a CPU second" in out
+    ratio = float(rows[1]["words_per_cpu_second"]) / float(rows[0]["words_per_cpu_second"])
+    assert float(rows[1]["words_per_cpu_second_against_gensim"]) == pytest.approx(ratio, abs=0.006)
+    assert "x a CPU second" in out
 
 
 def test_staleness_experiment_runs(themed_file, tmp_path, monkeypatch):
