@@ -57,7 +57,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--csv", type=Path)
     arguments = parser.parse_args(argv)
     base = Config(epochs=arguments.epochs, workers=arguments.workers, cap=arguments.cap, backend="torch")
-    writer = None
     with trainer.scan_files([arguments.corpus], base) as corpus:
         for mode in arguments.modes:
             for in_flight in arguments.in_flight:

@@ -251,6 +251,7 @@ def test_scores_while_training_are_reported(themed_file, tmp_path, capsys):
         (["--eval-every", "0"], "eval_every"),
         (["--keep-best"], "eval_every"),
         (["--patience", "2"], "eval_every"),
+        (["--eval-set", "simlex999"], "eval_every"),
         (["--eval-every", "1", "--eval-set", "missing.tsv"], "missing.tsv"),
     ],
     ids="_".join,
@@ -260,6 +261,16 @@ def test_bad_scoring_options_exit_2(argv, message, themed_file, tmp_path, capsys
     assert code == 2
     assert message in err
     assert not (tmp_path / "v.bin").exists()
+
+
+def test_the_demo_trains_on_gensims_sample_and_heeds_every_option(tmp_path):
+    options = ["--epochs", "1", "--max-vocab-size", "3000", "--workers", "1", "--json"]
+    command = [sys.executable, "-m", "w2vfast.train", "--demo", "-o", tmp_path / "v.bin", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    account = json.loads(done.stdout)
+    assert account["tokens"]["read"] == 452_944
+    assert 100 < account["vocabulary_size"] <= 3000
 
 
 def test_help_and_import_are_quick_and_light():

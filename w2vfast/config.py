@@ -132,6 +132,8 @@ class Config:
             )
         if self.eval_every is None and (self.keep_best or self.patience is not None):
             raise InputError("keep_best and patience go by scores while training: give eval_every too")
+        if self.eval_every is None and self.eval_set != type(self).eval_set:
+            raise InputError("eval_set is what eval_every scores on: give eval_every too")
         if self.read_vocab is not None and self.max_vocab_size is not None:
             raise InputError("max_vocab_size bounds a scan that counts: it does not go with read_vocab")
 

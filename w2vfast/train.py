@@ -172,7 +172,7 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
     screen = _Screen(quiet=not sys.stderr.isatty())
     watch = trainer.Stopwatch()
     if arguments.demo:
-        corpus = _demo_corpus(config)
+        corpus = _demo_corpus(config, output.absolute().parent)
     else:
         corpus = trainer.scan_files(inputs, config, output.absolute().parent, screen.scanned)
     with corpus:
@@ -222,18 +222,19 @@ def _save(vectors: Any, output: Path, format: str | None) -> None:
         raise InputError(f"{error}; the vectors are in {rescue} instead") from error
 
 
-def _demo_corpus(config: Config) -> Any:
+def _demo_corpus(config: Config, cache_dir: Path) -> Any:
     """Encode the Wikipedia sample that ships inside gensim's wheel: 106 articles, one sentence each."""
     from gensim.corpora import WikiCorpus
     from gensim.test.utils import datapath
 
+    from w2vfast import trainer
     from w2vfast.corpus import encode_sentences
 
     logging.getLogger("gensim").setLevel(logging.ERROR)
     path = datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")
     print("reading 106 Wikipedia articles from gensim's wheel ...", file=sys.stderr)
     articles = WikiCorpus(path, dictionary={}).get_texts()
-    return encode_sentences(articles, min_count=config.min_count, max_final_vocab=config.max_final_vocab)
+    return encode_sentences(articles, **trainer.scan_options(config, cache_dir))
 
 
 def account(result: Any, output: Path) -> dict[str, Any]:

@@ -151,18 +151,19 @@ def scan_files(
     on_scan: Callable[[int, int | None], None] | None = None,
 ) -> EncodedCorpus:
     """Encode text files with a config's vocabulary options."""
-    folder = Path(config.cache_dir) if config.cache_dir is not None else cache_dir
-    return scan(
-        inputs,
-        min_count=config.min_count,
-        max_vocab_size=config.max_vocab_size,
-        max_final_vocab=config.max_final_vocab,
-        vocab=read_vocab(config.read_vocab) if config.read_vocab is not None else None,
-        cache_dir=folder,
-        memory_limit=config.cache_above,
-        workers=config.workers,
-        progress=on_scan,
-    )
+    return scan(inputs, **scan_options(config, cache_dir), workers=config.workers, progress=on_scan)
+
+
+def scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
+    """Return a config's options of `scan` and `encode_sentences`; `cache_dir` is where it names none."""
+    return {
+        "min_count": config.min_count,
+        "max_vocab_size": config.max_vocab_size,
+        "max_final_vocab": config.max_final_vocab,
+        "vocab": read_vocab(config.read_vocab) if config.read_vocab is not None else None,
+        "cache_dir": Path(config.cache_dir) if config.cache_dir is not None else cache_dir,
+        "memory_limit": config.cache_above,
+    }
 
 
 def train_corpus(
