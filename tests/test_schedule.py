@@ -16,7 +16,7 @@ def choose(config, backend="native", device="cpu", **sizes):
 def test_defaults():
     settings = choose(Config(workers=1))
     assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (32, 32, 32)
-    assert (settings.row_cap, settings.static_cap) == ("tile", False)
+    assert (settings.row_cap, settings.static_cap, settings.private_rows) == ("tile", False, 0)
     assert choose(Config(mode="cbow", workers=1)).shared_negatives == 16
     wide = choose(Config(window=10))
     assert (wide.tile, wide.shared_negatives) == (16, 64)
@@ -42,6 +42,7 @@ def test_small_corpora_share_more_negatives():
 def test_several_threads_add_the_static_count():
     settings = choose(Config(workers=4))
     assert (settings.tokens_in_flight, settings.static_cap) == (128, True)
+    assert (settings.private_rows, settings.private_uses) == schedule.PRIVATE
 
 
 def test_tokens_in_flight_leave_enough_batches():

@@ -27,6 +27,10 @@ LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
 NEGATIVES_STEP = 16
 # (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv).
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
+# (rows, uses): each of several native workers has its own copies of the most frequent words' rows, and merges a copy
+# with the table at every so many uses (kernels/native/rows.hpp). More rows leave the second cache level, more uses are
+# older, and neither gained speed (benchmarks/native_notes.md).
+PRIVATE = (256, 8)
 # Tokens computed from one snapshot: as many as a batch needs to be worth its overhead on a CPU, a grid to fill a GPU.
 MOST_IN_FLIGHT_CPU = 4096
 MOST_IN_FLIGHT_GPU = 16384
@@ -34,13 +38,15 @@ MOST_IN_FLIGHT_GPU = 16384
 
 @dataclass(frozen=True)
 class TileSettings:
-    """T, N, the tokens in flight, and what of the row cap's two counts a backend uses."""
+    """T, N, the tokens in flight, what of the row cap's two counts a backend uses, and the native workers' copies."""
 
     tile: int
     shared_negatives: int
     tokens_in_flight: int
     row_cap: Literal["tile", "batch"]
     static_cap: bool
+    private_rows: int = 0
+    private_uses: int = 1
 
 
 def lump(config: Config, tile: int, shared_negatives: int) -> float:
@@ -70,7 +76,9 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
                 f"the native backend keeps one tile a worker in flight ({in_flight} tokens): "
                 "drop --tokens-in-flight, or take the torch backend"
             )
-        return TileSettings(tile, negatives, in_flight, "tile", config.workers > 1)
+        if config.workers == 1:
+            return TileSettings(tile, negatives, in_flight, "tile", False)
+        return TileSettings(tile, negatives, in_flight, "tile", True, *PRIVATE)
     most = MOST_IN_FLIGHT_GPU if backend == "triton" or device != "cpu" else MOST_IN_FLIGHT_CPU
     bound = max(tile, int(trained_tokens / FEWEST_BATCHES))
     in_flight = config.tokens_in_flight or min(most, bound)

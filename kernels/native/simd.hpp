@@ -10,6 +10,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace w2v {
 
 #if defined(__AVX512F__)
@@ -36,6 +40,25 @@ typedef float VecUnaligned __attribute__((vector_size(LANES * 4), aligned(4), ma
 typedef int32_t IVecUnaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 #define W2V_INLINE inline __attribute__((always_inline))
+
+// Fetches a cache line into the second level for writing, so that no other core needs to be asked for it again.
+// Processors before 2014 lack the instruction and take it for none, and the compiler leaves the intent away unless told.
+#if defined(__x86_64__)
+inline bool has_prefetchw() {
+    unsigned eax, ebx, ecx = 0, edx;
+    return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 8));
+}
+inline const bool HAS_PREFETCHW = has_prefetchw();
+W2V_INLINE void prefetch_to_write(const float *p) {
+    if (HAS_PREFETCHW) {
+        asm volatile("prefetchw %0" : : "m"(*p));
+    } else {
+        __builtin_prefetch(p, 0, 2);
+    }
+}
+#else
+W2V_INLINE void prefetch_to_write(const float *p) { __builtin_prefetch(p, 1, 2); }
+#endif
 
 template <int N>
 using Int = std::integral_constant<int, N>;

@@ -7,12 +7,13 @@
 
 namespace w2v {
 
-// Buffers of one worker; rows are `ld` floats apart, their padding beyond D is always 0.
+// Tables and buffers of one worker; rows are `ld` floats apart, their padding beyond D is always 0.
 struct Workspace {
+    Rows w_in, w_out;
     int64_t D;
     int ld, vectors, ld_negatives;
     Blocks<SUM_VECTORS> sum_blocks;
-    float share, cap;                   // share = K / N
+    float share;                        // K / N
     Buffer in, left, out;               // snapshots of W_in rows (CBOW), left operands, W_out rows
     Buffer panel;                       // the negatives transposed, [D, ld_negatives]
     Buffer score, pair_weight;          // [rows, ld_negatives]
@@ -21,13 +22,14 @@ struct Workspace {
     Buffer column_share, negative_sum;  // [ld_negatives]: K / N times a negative's draws; its summed weight
 
     explicit Workspace(const Job &job)
-        : D(job.D),
+        : w_in(job.w_in, job.in_weight, job.D, job.private_rows, job.private_uses, static_cast<float>(job.cap)),
+          w_out(job.w_out, job.out_weight, job.D, job.private_rows, job.private_uses, static_cast<float>(job.cap)),
+          D(job.D),
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),
           ld_negatives(padded(job.shared_negatives)),
           sum_blocks(vectors),
-          share(static_cast<float>(static_cast<double>(job.negative) / job.shared_negatives)),
-          cap(static_cast<float>(job.cap)) {
+          share(static_cast<float>(static_cast<double>(job.negative) / job.shared_negatives)) {
         const TileShape shape(job);
         const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_negatives);
         const size_t rows = (shape.tokens / SCORE_ROWS + 1) * SCORE_ROWS;
@@ -68,8 +70,8 @@ struct Workspace {
 constexpr int SCORES_AHEAD = 6, UPDATE_AHEAD = 3, PAIRS_AHEAD = 1;
 
 // Copies the rows of a table that a tile names into a buffer.
-inline void gather_rows(Workspace &w, const float *table, const std::vector<int32_t> &id, int count, Buffer &to) {
-    for (int r = 0; r < count; ++r) gather(table + static_cast<int64_t>(id[r]) * w.D, w.D, w.row(to, r));
+inline void read_rows(Workspace &w, Rows &table, const std::vector<int32_t> &id, int count, Buffer &to) {
+    for (int r = 0; r < count; ++r) table.read(id[r], w.row(to, r));
 }
 
 // Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Weights lose
@@ -115,7 +117,7 @@ inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &
 
 // Adds to W_out what the left rows teach it: through the negatives (gradients in `score`) and through `pairs`.
 inline void update_outputs(
-    const Job &job, Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g, Ahead &ahead
+    Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g, Ahead &ahead
 ) {
     rank_update(
         w.score.data(), 1, w.ld_negatives, tile.negatives, tile.rows, w.left.data(), w.ld, w.vectors, w.step_out.data(),
@@ -127,16 +129,13 @@ inline void update_outputs(
         const int32_t *pair = pairs.by_col_pair.data() + pairs.start[c];
         const int count = pairs.in_column(c);
         const auto weight = [&](int i) { return g[pair[i]]; };
-        const int32_t id = tile.out_id[c];
-        float *to = job.w_out + static_cast<int64_t>(id) * w.D;
         if (c < tile.negatives) {
             float *step = w.row(w.step_out, c);
             if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
-            const float total = tile.out_weight[c] + w.negative_sum.data()[c];
-            scatter(to, w.D, step, cap_scale(total, job.out_weight, id, tile.lr, w.cap));
+            w.w_out.add(tile.out_id[c], step, tile.out_weight[c] + w.negative_sum.data()[c], tile.lr);
         } else if (count > 0) {
             sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
-            scatter(to, w.D, w.step.data(), cap_scale(tile.out_weight[c], job.out_weight, id, tile.lr, w.cap));
+            w.w_out.add(tile.out_id[c], w.step.data(), tile.out_weight[c], tile.lr);
         }
     }
 }

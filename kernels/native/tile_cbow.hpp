@@ -10,8 +10,8 @@ namespace w2v {
 inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead &ahead) {
     const PairList &pairs = tile.pairs, &own = tile.own;
     if (tile.rows == 0) return 0;
-    gather_rows(w, job.w_in, tile.in_id, tile.in_count, w.in);
-    gather_rows(w, job.w_out, tile.out_id, tile.out_count, w.out);
+    read_rows(w, w.w_in, tile.in_id, tile.in_count, w.in);
+    read_rows(w, w.w_out, tile.out_id, tile.out_count, w.out);
     for (int s = 0, p = 0; s < pairs.segments; p = pairs.segment_end[s++]) {
         const int n = pairs.segment_end[s] - p;
         const float share = job.cbow_mean ? 1.0f / static_cast<float>(n) : 1.0f;
@@ -32,7 +32,7 @@ inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead
         const auto weight = [&](int) { return g[r]; };
         sum_rows<true>(own.col.data() + r, 1, weight, w.out.data(), w.ld, w.sum_blocks, w.row(w.step_left, r));
     }
-    update_outputs(job, w, tile, own, g, ahead);
+    update_outputs(w, tile, own, g, ahead);
     float *share = w.pair_score.data();
     for (int s = 0, p = 0; s < pairs.segments; p = pairs.segment_end[s++]) {
         share[s] = job.cbow_mean ? 1.0f : 1.0f / static_cast<float>(pairs.segment_end[s] - p);
@@ -43,9 +43,7 @@ inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead
         const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
         const auto weight = [&](int i) { return share[index[i]]; };
         sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.sum_blocks, w.step.data());
-        const int32_t id = tile.in_id[c];
-        const float scale = cap_scale(tile.in_weight[c], job.in_weight, id, tile.lr, w.cap);
-        scatter(job.w_in + static_cast<int64_t>(id) * w.D, w.D, w.step.data(), scale);
+        w.w_in.add(tile.in_id[c], w.step.data(), tile.in_weight[c], tile.lr);
     }
     return loss;
 }

@@ -165,23 +165,25 @@ struct TilePlan {
 // for each other in the queue of outstanding misses, and the arithmetic behind them.
 class Ahead {
   public:
-    Ahead(const Job &job, const TilePlan *tile)
-        : job_(job), tile_(tile), rows_(tile ? tile->in_count + tile->out_count : 0) {}
+    Ahead(Rows &w_in, Rows &w_out, const TilePlan *tile)
+        : w_in_(w_in), w_out_(w_out), tile_(tile), rows_(tile ? tile->in_count + tile->out_count : 0) {}
 
     W2V_INLINE void tick(int rows) {
         const int end = std::min(at_ + rows, rows_);
         for (; at_ < end; ++at_) {
             const int out = at_ - tile_->in_count;
-            const float *table = out < 0 ? job_.w_in : job_.w_out;
-            const int64_t id = out < 0 ? tile_->in_id[at_] : tile_->out_id[out];
-            prefetch(table + id * job_.D, job_.D);
+            if (out < 0) {
+                w_in_.prefetch(tile_->in_id[at_]);
+            } else {
+                w_out_.prefetch(tile_->out_id[out]);
+            }
         }
     }
 
     void finish() { tick(rows_); }
 
   private:
-    const Job &job_;
+    Rows &w_in_, &w_out_;
     const TilePlan *tile_;
     int rows_, at_ = 0;
 };

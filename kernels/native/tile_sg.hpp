@@ -10,8 +10,8 @@ namespace w2v {
 inline float skip_gram_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead &ahead) {
     const PairList &pairs = tile.pairs;
     if (tile.rows == 0) return 0;
-    gather_rows(w, job.w_in, tile.in_id, tile.in_count, w.left);
-    gather_rows(w, job.w_out, tile.out_id, tile.out_count, w.out);
+    read_rows(w, w.w_in, tile.in_id, tile.in_count, w.left);
+    read_rows(w, w.w_out, tile.out_id, tile.out_count, w.out);
     float loss = negatives_side(w, tile, pairs, job.target_mask, ahead);
     float *g = w.pair_score.data();
     pair_dots(pairs, w.left.data(), w.ld, w.out.data(), w.ld, w.vectors, g, [&] { ahead.tick(PAIRS_AHEAD); });
@@ -26,11 +26,9 @@ inline float skip_gram_tile(const Job &job, Workspace &w, const TilePlan &tile, 
         float *step = w.row(w.step_left, pairs.segment_row[s]);
         sum_rows<true>(pairs.col.data() + p, pairs.segment_end[s] - p, weight, w.out.data(), w.ld, w.sum_blocks, step);
     }
-    update_outputs(job, w, tile, pairs, g, ahead);
+    update_outputs(w, tile, pairs, g, ahead);
     for (int r = 0; r < tile.in_count; ++r) {
-        const int32_t id = tile.in_id[r];
-        const float scale = cap_scale(tile.in_weight[r], job.in_weight, id, tile.lr, w.cap);
-        scatter(job.w_in + static_cast<int64_t>(id) * w.D, w.D, w.row(w.step_left, r), scale);
+        w.w_in.add(tile.in_id[r], w.row(w.step_left, r), tile.in_weight[r], tile.lr);
     }
     return loss;
 }

@@ -23,6 +23,16 @@ class Worker {
         for (TilePlan &tile : tiles_) tile.resize(job);
     }
 
+    void begin() {
+        workspace_.w_in.begin();
+        workspace_.w_out.begin();
+    }
+
+    void end() {
+        workspace_.w_in.end();
+        workspace_.w_out.end();
+    }
+
     void train_chunk(int64_t chunk, int64_t rank, uint32_t epoch, bool poison, Result &result) {
         plan_.compute(job_, chunk, epoch);
         const int tiles = (plan_.kept + job_.tile - 1) / job_.tile;
@@ -34,7 +44,7 @@ class Worker {
             if (more) next.build(job_, plan_, rank, epoch, t + 1);
             if (t + 2 < tiles) tile.draw(job_, chunk, epoch, t + 2);
             if (poison) workspace_.poison();
-            Ahead ahead(job_, more ? &next : nullptr);
+            Ahead ahead(workspace_.w_in, workspace_.w_out, more ? &next : nullptr);
             const auto step = job_.cbow ? cbow_tile : skip_gram_tile;
             result.loss += step(job_, workspace_, tile, ahead);
             result.pairs += tile.positives;
@@ -63,9 +73,14 @@ class Trainer {
         const auto work = [&](int id) {
             try {
                 if (!workers_[id]) workers_[id] = std::make_unique<Worker>(job_);
+                Worker &worker = *workers_[id];
+                Result mine;  // in a cache line of its own
+                worker.begin();
                 for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-                    workers_[id]->train_chunk(chunks[i], first_rank + i, epoch, poison_, results[id]);
+                    worker.train_chunk(chunks[i], first_rank + i, epoch, poison_, mine);
                 }
+                worker.end();
+                results[id] = mine;
             } catch (...) {
                 errors[id] = std::current_exception();
             }
