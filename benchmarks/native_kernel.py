@@ -1,18 +1,24 @@
 """Time the native kernels alone, against the machine's sgemm peak and the operations a tile cannot do without.
 
     python benchmarks/native_kernel.py                                  Zipf-like ids, both modes, D = 100
-    python benchmarks/native_kernel.py --ids ids.npy --vector-size 300 --mode sg
-    python benchmarks/native_kernel.py --builds avx2,avx512 --workers 2
+    python benchmarks/native_kernel.py --ids ids.npy --vector-size 300 --mode sg --csv native_kernel.csv
+    python benchmarks/native_kernel.py --builds avx2,avx512 --workers 1,2
 
-Prints a row a run: ids read and ids trained on per CPU second (best of --repeat), and useful GFLOP/s, which is
-6 D (pairs + sum of N) over the CPU time, as a share of the sgemm peak measured in the same process on one thread.
+Builds and numbers of workers take turns, --repeat times. A row each: medians of ids read per CPU second and by the
+clock, and useful GFLOP/s, which is 6 D (pairs + sum of N) over the CPU time, as a share of the sgemm peak measured in
+the same process on one thread. Beside several workers stands what as many one-worker jobs with tables of their own
+reach at once, "apart": they share no row, so it is the most that the machine allows just then.
 """
 
 import argparse
+import datetime
 import os
+import statistics
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -20,9 +26,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from w2vfast import plan
+from speed import append, processor
+
+from w2vfast import plan, schedule
 from w2vfast.kernels import contract, native_step
-from w2vfast.kernels.contract import Job
+from w2vfast.kernels.contract import Job, StepResult
 
 
 def zipf_stream(words: int, tokens: int) -> np.ndarray:
@@ -47,25 +55,28 @@ def sgemm_peak(seconds: float = 1.0) -> float:
     return best
 
 
-def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, N: int, T: int) -> Job:
+def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int, workers: int) -> Job:
     """Return the job that a run on these ids would have."""
     counts = np.bincount(ids & contract.ID_MASK)
     prob, alias = plan.alias_table(plan.noise_distribution(counts, 0.75))
+    settings = {"mode": mode, "window": args.window, "shrink_windows": True, "negative": 5}
+    weights, private = (None, None), (0, 1)
+    if workers > 1:
+        private = min(schedule.PRIVATE[0], len(counts)), schedule.PRIVATE[1]
+        weights = plan.static_weights(counts, 1e-3, 0.75, tokens_in_flight=T * workers, **settings)
+        shape = {"tile": T, "shared_negatives": N, "workers": workers}
+        plan.add_waiting_weights(weights, private_rows=private[0], private_uses=private[1], **shape, **settings)
     return Job(
         tokens=ids,
         keep_threshold=plan.keep_thresholds(counts, 1e-3),
         noise_prob=prob,
         noise_alias=alias,
-        in_weight=None,
-        out_weight=None,
-        mode=mode,
+        in_weight=weights[0],
+        out_weight=weights[1],
         cbow_mean=True,
-        window=args.window,
-        shrink_windows=True,
-        negative=5,
         tile=T,
         shared_negatives=N,
-        tokens_in_flight=T,
+        tokens_in_flight=T * workers,
         target_mask=False,
         cap=2.0,
         row_cap="tile",
@@ -74,7 +85,89 @@ def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, N: int, T: in
         epochs=5,
         alpha=0.025,
         min_alpha=1e-4,
+        private_rows=private[0],
+        private_uses=private[1],
+        **settings,
     )
+
+
+class Apart:
+    """As many one-worker jobs as `workers`, each with tables of its own and its share of the chunks, at once."""
+
+    def __init__(self, job: Job, vector_size: int, workers: int, build: str) -> None:
+        self._steps = [native_step.create_step(job, *tables(job, vector_size), build=build) for _ in range(workers)]
+
+    def train(self, chunks: np.ndarray, first_rank: int, epoch: int) -> StepResult:
+        """Train on `chunks`; see contract.Step."""
+        parts = np.array_split(chunks, len(self._steps))
+        with ThreadPoolExecutor(len(parts)) as pool:
+            done = pool.map(lambda step, part: step.train(part, first_rank, epoch), self._steps, parts)
+            return sum(done, StepResult(0.0, 0, 0))
+
+
+def tables(job: Job, vector_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return W_in and W_out as a run begins with them."""
+    w_in = plan.initial_vectors(len(job.keep_threshold), vector_size, 1)
+    return w_in, np.zeros_like(w_in)
+
+
+def runners(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int) -> dict[tuple[str, str], Any]:
+    """Return what takes turns: (build, workers) and a step."""
+    alone = make_job(ids, args, mode, T, N, 1)
+    found: dict[tuple[str, str], Any] = {}
+    for build in args.builds.split(",") if args.builds else native_step.runnable_builds()[-1:]:
+        for workers in map(int, args.workers.split(",")):
+            job = make_job(ids, args, mode, T, N, workers)
+            step = native_step.create_step(job, *tables(job, args.vector_size), workers=workers, build=build)
+            found[build, str(workers)] = step
+            if workers > 1:
+                found[build, f"{workers} apart"] = Apart(alone, args.vector_size, workers, build)
+    return found
+
+
+def measure(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int, peak: float) -> list[dict[str, Any]]:
+    """Return a row for each build and number of workers."""
+    found = runners(ids, args, mode, T, N)
+    order = plan.chunk_order(-(-len(ids) // contract.CHUNK_TOKENS), 1, 0)
+    times: dict[tuple[str, str], list[tuple[float, float]]] = {case: [] for case in found}
+    results = {}
+    for _ in range(args.repeat):
+        for case, step in found.items():
+            start = time.perf_counter(), time.process_time()
+            results[case] = step.train(order, 0, 0)
+            times[case].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    rows = []
+    for (build, workers), spent in times.items():
+        result = results[build, workers]
+        wall, cpu = (sorted(column) for column in zip(*spent, strict=True))
+        useful = 6 * args.vector_size * (result.pairs + result.trained * N) / 1e9
+        first = next(iter(times.values()))
+        rows.append(
+            {
+                "date": datetime.date.today().isoformat(),
+                "ids": len(ids),
+                "mode": mode,
+                "vector_size": args.vector_size,
+                "window": args.window,
+                "tile": T,
+                "shared_negatives": N,
+                "build": build,
+                "workers": workers,
+                "runs": args.repeat,
+                "ids_per_cpu_second": round(len(ids) / statistics.median(cpu)),
+                "ids_per_second": round(len(ids) / statistics.median(wall)),
+                "ids_per_second_min": round(len(ids) / wall[-1]),
+                "ids_per_second_max": round(len(ids) / wall[0]),
+                "ids_per_second_against_first": round(
+                    statistics.median(one[0] / other[0] for one, other in zip(first, spent, strict=True)), 3
+                ),
+                "gflops_per_cpu_second": round(useful / statistics.median(cpu), 1),
+                "sgemm_gflops": round(peak, 1),
+                "share_of_sgemm": round(useful / statistics.median(cpu) / peak, 3),
+                "machine": processor(),
+            }
+        )
+    return rows
 
 
 def main() -> int:
@@ -86,9 +179,10 @@ def main() -> int:
     parser.add_argument("--vector-size", type=int, default=100)
     parser.add_argument("--window", type=int, default=5)
     parser.add_argument("--shapes", default="32x32", help="TxN, comma separated")
-    parser.add_argument("--builds", default="")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--builds", default="", help="comma separated; default the widest that runs here")
+    parser.add_argument("--workers", default="1", help="comma separated")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--csv", type=Path, help="append the rows here")
     args = parser.parse_args()
 
     if args.ids:
@@ -100,27 +194,18 @@ def main() -> int:
     for mode in args.mode.split(","):
         for shape in args.shapes.split(","):
             T, N = (int(x) for x in shape.split("x"))
-            job = make_job(ids, args, mode, N, T)
-            V = len(job.keep_threshold)
-            w_in = plan.initial_vectors(V, args.vector_size, 1)
-            w_out = np.zeros_like(w_in)
-            for build in args.builds.split(",") if args.builds else native_step.runnable_builds()[-1:]:
-                step = native_step.create_step(job, w_in, w_out, workers=args.workers, build=build)
-                order = plan.chunk_order(job.chunks, 1, 0)
-                cpu, wall = [], []
-                for _ in range(args.repeat):
-                    start = time.perf_counter(), time.process_time()
-                    result = step.train(order, 0, 0)
-                    wall.append(time.perf_counter() - start[0])
-                    cpu.append(time.process_time() - start[1])
-                useful = 6 * args.vector_size * (result.pairs + result.trained * N) / 1e9
+            for row in measure(ids, args, mode, T, N, peak):
                 print(
-                    f"{mode:5s} T={T} N={N} {build:7s} best {len(ids) / min(cpu) / 1e6:6.2f} M ids/CPU s (median"
-                    f" {len(ids) / np.median(cpu) / 1e6:5.2f}), wall {len(ids) / min(wall) / 1e6:6.2f};"
-                    f" {result.trained / min(cpu) / 1e6:5.2f} M trained; {useful / min(cpu):4.0f} GFLOP/s ="
-                    f" {100 * useful / min(cpu) / peak:3.0f} %; loss {result.loss / result.pairs:.4f}",
+                    f"{mode:5s} T={T} N={N} {row['build']:7s} workers {row['workers']:7s} "
+                    f"{row['ids_per_cpu_second'] / 1e6:6.2f} M ids/CPU s, by the clock "
+                    f"{row['ids_per_second'] / 1e6:6.2f} ({row['ids_per_second_min'] / 1e6:.2f} to "
+                    f"{row['ids_per_second_max'] / 1e6:.2f}), "
+                    f"{row['ids_per_second_against_first']:.2f}x the first row; "
+                    f"{row['gflops_per_cpu_second']:4.0f} GFLOP/s = {100 * row['share_of_sgemm']:3.0f} %",
                     flush=True,
                 )
+                if args.csv:
+                    append(args.csv, row)
     return 0
 
 

@@ -4,10 +4,11 @@
     python benchmarks/speed.py corpus.txt --modes sg --trainers gensim native --workers 1 2 --vector-size 300
     python benchmarks/speed.py corpus.txt --gensim-epochs 1 --gensim-quality gensim_wiki18.csv
 
-Parity with the reference is checked first. Trainers take turns, so that a noisy machine is noisy for all. One row a
-trainer, mode and number of workers goes to the CSV: medians and extremes of speed over the runs, and the mean and
-standard deviation of the quality of the same runs' vectors. gensim may be timed on fewer epochs (its speed a word does
-not depend on them); its quality then comes from a file of earlier runs with the same settings, and the row says so.
+Parity with the reference is checked first. Trainers and numbers of workers take turns, so that a noisy machine is noisy
+for all. One row a trainer, mode and number of workers goes to the CSV: medians and extremes of speed over the runs, and
+the mean and standard deviation of the quality of the same runs' vectors. gensim may be timed on fewer epochs (its speed
+a word does not depend on them); its quality then comes from a file of earlier runs with the same settings, and the row
+says so.
 """
 
 import argparse
@@ -167,22 +168,32 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 
 def compare(rows: list[dict[str, Any]]) -> None:
-    """Add to each row how it stands against gensim's of the same run; empty where gensim was not run."""
-    peer = next((row for row in rows if row["trainer"] == "gensim"), None)
+    """Add to each row how it stands against gensim with as many workers, and against itself with one, in the same run.
+
+    Empty where the other was not run.
+    """
+
+    def against(row: dict[str, Any], name: str, **other: Any) -> float | str:
+        same = {"trainer": row["trainer"], "workers": row["workers"]} | other
+        peer = next((peer for peer in rows if same.items() <= peer.items()), None)
+        return "" if peer is None else round(row[name] / peer[name], 2)
+
     for row in rows:
         for name in ("words_per_cpu_second", "words_per_second"):
-            row[f"{name}_against_gensim"] = "" if peer is None else round(row[name] / peer[name], 2)
+            row[f"{name}_against_gensim"] = against(row, name, trainer="gensim")
+        row["words_per_second_against_one_worker"] = against(row, "words_per_second", workers=1)
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of one mode and number of workers."""
+    """Print the rows of one mode."""
     for row in rows:
         scores = "  ".join(f"{name} {row[name]} +- {row[f'{name}_sd']}" for name in MEASURES)
         print(
             f"{row['mode']:4} {row['trainer']:11} workers {row['workers']}: "
             f"{row['words_per_cpu_second'] / 1e6:6.3f} M words/CPU s, against gensim "
             f"{row['words_per_cpu_second_against_gensim']}x a CPU second, {row['words_per_second_against_gensim']}x by "
-            f"the clock; whole command {row['total_seconds']} s, {row['peak_rss_mb']:.0f} MB  {scores}",
+            f"the clock; {row['words_per_second_against_one_worker']}x one worker; whole command "
+            f"{row['total_seconds']} s, {row['peak_rss_mb']:.0f} MB  {scores}",
             flush=True,
         )
 
@@ -224,16 +235,16 @@ def main(argv: list[str] | None = None) -> int:
                     )
                 arguments.parity[trainer, mode] = error
     for mode in arguments.modes:
-        for workers in arguments.workers:
-            runs: dict[str, list[Any]] = {trainer: [] for trainer in trainers}
-            for seed in range(1, arguments.runs + 1):
-                for trainer in trainers:
-                    runs[trainer].append(measure(trainer, arguments, mode, workers, seed))
-            rows = [summarise(trainer, arguments, mode, workers, runs[trainer]) for trainer in trainers]
-            compare(rows)
-            for row in rows:
-                append(arguments.csv, row)
-            report(rows)
+        cases = [(trainer, workers) for workers in arguments.workers for trainer in trainers]
+        runs: dict[tuple[str, int], list[Any]] = {case: [] for case in cases}
+        for seed in range(1, arguments.runs + 1):
+            for trainer, workers in cases:
+                runs[trainer, workers].append(measure(trainer, arguments, mode, workers, seed))
+        rows = [summarise(trainer, arguments, mode, workers, runs[trainer, workers]) for trainer, workers in cases]
+        compare(rows)
+        for row in rows:
+            append(arguments.csv, row)
+        report(rows)
     return 0
 
 

@@ -39,7 +39,7 @@ def test_parity_fails_on_a_wrong_kernel(monkeypatch):
 
 def test_speed_writes_a_row_a_trainer(themed_file, tmp_path):
     table = tmp_path / "rows.csv"
-    options = ["--modes", "sg", "--runs", "2", "--epochs", "1", "--vector-size", "8", "--csv", table]
+    options = ["--modes", "sg", "--runs", "2", "--workers", "1", "--epochs", "1", "--vector-size", "8", "--csv", table]
     out = run(BENCHMARKS / "speed.py", themed_file, "--trainers", "gensim", "torch", *options)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -49,6 +49,22 @@ def test_speed_writes_a_row_a_trainer(themed_file, tmp_path):
     ratio = float(rows[1]["words_per_cpu_second"]) / float(rows[0]["words_per_cpu_second"])
     assert float(rows[1]["words_per_cpu_second_against_gensim"]) == pytest.approx(ratio, abs=0.006)
     assert "x a CPU second" in out
+    assert rows[1]["words_per_second_against_one_worker"] == "1.0"
+
+
+def test_kernels_are_timed_by_build_and_workers(tmp_path):
+    if backends.unavailable_reason("native") is not None:
+        pytest.skip("no native backend here")
+    table = tmp_path / "kernels.csv"
+    out = run(
+        BENCHMARKS / "native_kernel.py", "--tokens", "20000", "--repeat", "1", "--workers", "1,2", "--csv", table,
+        "--mode", "sg", "--vector-size", "8",
+    )  # fmt: skip
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["workers"] for row in rows] == ["1", "2", "2 apart"]
+    assert all(float(row["ids_per_second"]) > 0 and 0 < float(row["share_of_sgemm"]) < 5 for row in rows)
+    assert "x the first row" in out
 
 
 def test_staleness_experiment_runs(themed_file, tmp_path, monkeypatch):

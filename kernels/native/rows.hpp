@@ -200,6 +200,7 @@ class Rows {
     W2V_INLINE void prefetch(int32_t id) {
         // GCC takes a function that only prefetches for one without effect and drops its calls; the empty asm is one.
         asm volatile("");
+        if (static_weight_) __builtin_prefetch(static_weight_ + id, 0, 3);
         if (id >= copies()) return w2v::prefetch(row(id), D_);
         w2v::prefetch(copy(id), D_);
         if (uses_[id] + 1 < most_uses_) return;
