@@ -110,6 +110,11 @@ def loops_of(code: str) -> tuple[list[str], list[Loop]]:
     return names, outermost
 
 
+def columns_of(constants: dict[str, int | bool | str]) -> int:
+    """Return the columns that a tile's scores have, with what pads them."""
+    return int(constants["GROUPS"]) * int(constants["PER_GROUP"]) * int(constants["BLOCK_S"])
+
+
 def instructions_a_tile(configuration: Configuration, code: str) -> float:
     """Return the instructions that a warp runs for one full tile, the plan's share included.
 
@@ -120,7 +125,7 @@ def instructions_a_tile(configuration: Configuration, code: str) -> float:
     names, outermost = loops_of(code)
     config = triton_aot.launch_of(configuration)
     c = config.constants
-    blocks = int(c["GROUPS"]) * int(c["PER_GROUP"])
+    blocks = columns_of(c) // int(c["BLOCK_C"])
     steps = -(-configuration.vector_size // int(c["BLOCK_D"]))
     halo_blocks = int(c.get("HALO_BLOCKS", 1))
     tiles = int(c["CHUNK"]) / configuration.tile
@@ -152,8 +157,9 @@ def instructions_a_tile(configuration: Configuration, code: str) -> float:
     return total + straight + sum(run(loop, trips(loop)) for loop in phases)
 
 
-def predict(gpu: Gpu, mode: str, vector_size: int, tile: int = 32, negatives: int = 32, window: int = 5) -> Prediction:
-    """Return the prediction of one shipped configuration on a GPU."""
+def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
+    """Return the prediction of a mode's default configuration on a GPU."""
+    tile, negatives, window = triton_aot.DEFAULT[mode]
     configuration = Configuration(mode, gpu.arch, vector_size, tile, negatives, window, "tf32")
     config, c = triton_aot.launch_of(configuration), triton_aot.launch_of(configuration).constants
     usage, code = triton_aot.disassemble(triton_aot.compile_kernel(configuration))
@@ -166,21 +172,24 @@ def predict(gpu: Gpu, mode: str, vector_size: int, tile: int = 32, negatives: in
     rows = 2 * tile + 2 * window + negatives
     row_moves = 2 * rows / tile
     row = 4 * vector_size
-    blocks = int(c["GROUPS"]) * int(c["PER_GROUP"])
+    columns = columns_of(c)
+    blocks, score_blocks = columns // int(c["BLOCK_C"]), columns // int(c["BLOCK_S"])
     steps = -(-vector_size // int(c["BLOCK_D"]))
     halo_blocks = int(c.get("HALO_BLOCKS", 0))
-    scores = 4 * blocks * int(c["BLOCK_C"]) * int(c["BLOCK_T"])
+    scores = 4 * columns * int(c["BLOCK_T"])
     # Level 2 sees both reads of a row, S once each way, and of the two readings of G a step what L1 misses: a half.
     level2_bytes = (2 * rows * row + scores * (3 + steps)) / tile
     added_bytes = rows * row / tile
     padded = steps * int(c["BLOCK_D"])
-    columns = blocks * int(c["BLOCK_C"])
     halo = halo_blocks * int(c.get("BLOCK_H", 0))
-    multiply_adds = int(c["BLOCK_T"]) * padded * (3 * columns + 3 * halo) / tile
     warps = threads // 32
+    # Pass 1's warps lie along a product's longer side, 16 rows or 8 columns each; the ones left over repeat.
+    block_t, block_s = int(c["BLOCK_T"]), int(c["BLOCK_S"])
+    repeats = max(1, warps // (block_t // 16 if block_t >= block_s else block_s // 8))
+    multiply_adds = block_t * padded * ((repeats + 2) * columns + 3 * halo) / tile
     issued = instructions_a_tile(configuration, code) * warps / tile
     # Round trips that wait for each other: notes and plan, pass 1 from memory, pass 2 from the caches, scales.
-    near = 12 + steps * (1 + 2 * blocks + 3 * halo_blocks) + (blocks + 2) * (blocks + 1)
+    near = 12 + steps * (1 + score_blocks + blocks + 3 * halo_blocks) + (blocks + 2) * (blocks + 1)
     tile_seconds = steps * (1 + (halo_blocks > 0)) * gpu.memory_latency + near * gpu.near_latency
     bounds = {
         "memory": MEMORY_SHARE * gpu.memory / (row_moves * row),
@@ -207,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps({"prediction": [asdict(row) for row in rows]}, indent=1))
         return 0
-    print("PREDICTION, not a measurement: million trained tokens/s, T = 32, N = 32, W = 5, tf32")
+    print("PREDICTION, not a measurement: million trained tokens/s, T = 32, N = 32 (CBOW 16), W = 5, tf32")
     print(
         f"{'GPU':9} {'mode':4} {'D':>3} {'predicted':>9} {'of floor':>8} {'bound by':>10} | each ceiling alone:"
         f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | warp instr./token"

@@ -128,21 +128,21 @@ def _score(
     C: tl.constexpr,
     PER_GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
-    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Pass 1: write S."""
     offs_t = tl.arange(0, BLOCK_T)
-    offs_c = tl.arange(0, BLOCK_C)
+    offs_s = tl.arange(0, BLOCK_S)
     centre, left, right = _windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
     for group in range(groups):
         rows = ()
         score = ()
         for block in tl.static_range(PER_GROUP):
-            rows = rows + (tl.load(ids_ptr + (group * PER_GROUP + block) * BLOCK_C + offs_c),)
-            score = score + (tl.zeros((BLOCK_T, BLOCK_C), tl.float32),)
+            rows = rows + (tl.load(ids_ptr + (group * PER_GROUP + block) * BLOCK_S + offs_s),)
+            score = score + (tl.zeros((BLOCK_T, BLOCK_S), tl.float32),)
         for d in range(0, vector_size, BLOCK_D):
             offs_d = d + tl.arange(0, BLOCK_D)
             h = _hidden(
@@ -155,7 +155,7 @@ def _score(
                 summed = summed + (tl.dot(h, tl.trans(x), score[block], input_precision=PRECISION),)
             score = summed
         for block in tl.static_range(PER_GROUP):
-            column = (group * PER_GROUP + block) * BLOCK_C + offs_c
+            column = (group * PER_GROUP + block) * BLOCK_S + offs_s
             tl.store(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T, score[block])
     tl.debug_barrier()
 
@@ -316,6 +316,7 @@ def cbow_kernel(
     PER_GROUP: tl.constexpr,
     HALO_BLOCKS: tl.constexpr,
     BLOCK_T: tl.constexpr,
+    BLOCK_S: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -324,13 +325,14 @@ def cbow_kernel(
 ):
     """Train CBOW on `chunks` chunks; see the module's docstring, and triton_step.py for the arguments."""
     program = tl.program_id(0).to(tl.int64)
-    C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_C
+    C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_S
     H: tl.constexpr = HALO_BLOCKS * BLOCK_H
     notes_ptr += program * (NOTES * CHUNK)
     ids_ptr += program * (C + H)
     weights_ptr += program * (C + H)
     scales_ptr += program * (C + H)
     scores_ptr += program * (C * BLOCK_T)
+    columns = groups * (PER_GROUP * BLOCK_S)
 
     place = tl.atomic_add(next_ptr, 1, sem="relaxed")
     while place < chunks:
@@ -346,25 +348,25 @@ def cbow_kernel(
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
             windows = _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
-                groups * (PER_GROUP * BLOCK_C), halo_blocks, T, N, W, K, CHUNK, C, BLOCK_T, BLOCK_H,
+                columns, halo_blocks, T, N, W, K, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
             _score(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
-                D, T, W, CBOW_MEAN, CHUNK, C, PER_GROUP, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
+                D, T, W, CBOW_MEAN, CHUNK, C, PER_GROUP, BLOCK_T, BLOCK_S, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
             loss = _weigh(
-                scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, groups * PER_GROUP,
+                scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, columns // BLOCK_C,
                 T, N, K, CHUNK, BLOCK_T, BLOCK_C,
             )  # fmt: skip
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, windows.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C),
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns,
                 halo_blocks * BLOCK_H, lr, cap, HAS_STATIC, BLOCK_C,
             )  # fmt: skip
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,
-                groups * PER_GROUP, halo_blocks,
+                columns // BLOCK_C, halo_blocks,
                 D, T, W, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")

@@ -19,6 +19,14 @@ MAX_WINDOW = (1 << 15) - 1  # a radius shares 32 bits with a sentence's ordinal
 
 
 @dataclass(frozen=True)
+class ScoreBlock:
+    """Columns of one product of pass 1, and how many such blocks keep their scores in registers while D is walked."""
+
+    columns: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Tuning:
     """What is chosen for an architecture."""
 
@@ -26,19 +34,37 @@ class Tuning:
     num_warps: int
     num_stages: int
     max_registers: int  # a thread
-    max_scores: dict[str, int]  # T x columns, by mode, whose scores stay in registers while D is walked
+    score_blocks: dict[str, dict[int, tuple[ScoreBlock, ...]]]  # by mode and T, rounded up; what `launch` may take
 
+
+# What compiles without a spill on all architectures, at T = 16, 32 (the defaults) and 64 (--preset fast); longer tiles
+# take LONG_TILE. A row of warps shares a product's longer side, 16 rows or 8 columns each, and repeats what is left
+# over: of [32, 32] two warps of four do what the others do and hold their scores twice, of [32, 64] none. So 64 columns
+# take no more registers than 32, and skip-gram's 74 and 106 columns (N = 32, 64) are 3 x 32 and 2 x 64.
+SCORE_BLOCKS = {
+    "sg": {
+        16: (ScoreBlock(32, 6),),
+        32: (ScoreBlock(32, 3), ScoreBlock(64, 3)),
+        64: (ScoreBlock(32, 3),),
+    },
+    # Hidden vectors take the registers of a block or more; 3 x 32 at T = 64 spill on 8.6.
+    "cbow": {
+        16: (ScoreBlock(32, 6),),
+        32: (ScoreBlock(32, 2), ScoreBlock(64, 2)),
+        64: (ScoreBlock(16, 5),),
+    },
+}
+LONG_TILE = (ScoreBlock(16, 1),)
 
 # An entry holds from its compute capability up to the next one. What the choices trade, as compiled by triton 3.9:
 # - 32 columns of D a step: one 128-byte line of a row; 64 spill registers on both, 16 halve what a request brings.
 # - 4 warps and at most 255 registers: two programs a processor. 168 registers would fit three, and spill on both.
 # - 1 stage: a second one prefetches through shared memory and takes some 20 registers that are not there.
-# - Scores of 96 columns (skip-gram, T = 32: halo and 32 negatives) or 64 (CBOW) at once: 128 spill on both.
 # The entries are alike until a GPU tells them apart: below 9.0 an addition is four instructions instead of one, which
 # costs issue slots, not registers.
 TUNINGS = {
-    80: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, max_scores={"sg": 3072, "cbow": 2048}),
-    90: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, max_scores={"sg": 3072, "cbow": 2048}),
+    80: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS),
+    90: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS),
 }
 
 
@@ -50,6 +76,13 @@ def tuning(capability: int) -> Tuning:
 def _block(size: int) -> int:
     """Return the power of two that holds `size`, at least MIN_BLOCK."""
     return max(MIN_BLOCK, 1 << (size - 1).bit_length())
+
+
+def _grouped(columns: int, block: ScoreBlock) -> tuple[int, int, int]:
+    """Return (groups, columns with what pads them, columns of a block) where `columns` are scored in such blocks."""
+    blocks = -(-columns // block.columns)
+    groups = -(-blocks // block.most)
+    return groups, groups * -(-blocks // groups) * block.columns, block.columns
 
 
 @dataclass(frozen=True)
@@ -72,13 +105,11 @@ class Launch:
 def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
     """Return the constants that train a job with an architecture's tuning."""
     T, N, W = job.tile, job.shared_negatives, job.window
-    max_scores = chosen.max_scores[job.mode]
     block_t = _block(T)
-    block_c = max(MIN_BLOCK, min(32, max_scores // block_t))
-    blocks = -(-((T + 2 * W if job.mode == "sg" else T) + N) // block_c)
-    groups = -(-blocks // max(1, max_scores // (block_t * block_c)))
-    per_group = -(-blocks // groups)
-    columns = groups * per_group * block_c
+    scored = (T + 2 * W if job.mode == "sg" else T) + N
+    groups, columns, block_s = min(
+        _grouped(scored, block) for block in chosen.score_blocks[job.mode].get(block_t, LONG_TILE)
+    )
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
     widest = chosen.block_d if precision == "tf32" else MIN_BLOCK  # without tensor cores products take more registers
     block_d = max(MIN_BLOCK, min(widest, _block(vector_size), 4096 // block_t))
@@ -93,9 +124,10 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
         "CHUNK": job.chunk_size,
         "NOTES": NOTES,
         "GROUPS": groups,
-        "PER_GROUP": per_group,
+        "PER_GROUP": columns // (groups * block_s),
         "BLOCK_T": block_t,
-        "BLOCK_C": block_c,
+        "BLOCK_S": block_s,
+        "BLOCK_C": min(32, block_s),  # in what is not pass 1 wider blocks gain nothing and take more registers
         "BLOCK_D": block_d,
         "BLOCK_P": min(512, _block(job.chunk_size)),
         "PRECISION": precision,

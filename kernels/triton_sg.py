@@ -8,9 +8,10 @@ A tile is T centres, V = W_in[centres] [T, D], against C = (T + 2W) + N columns,
     dV = s_in * (G X)      dX = s_out * (G^T V)                  pass 2, the same steps; added by relaxed atomics
 
 s_in and s_out are the row cap's scales: the smaller of what the tile's exact count and the static count allow. Columns
-are worked on in blocks of BLOCK_C; PER_GROUP blocks of S stay in registers while D is walked. Where these are all
-(GROUPS == 1: every shipped configuration) each row is read twice and added to once: three moves where two are distinct.
-Else V is read once more a group. S and G wait in the program's own memory, in the caches, between the passes.
+are worked on in blocks: of BLOCK_S in pass 1, of which PER_GROUP stay in registers while D is walked, of BLOCK_C in the
+rest. Where these are all (GROUPS == 1: every shipped configuration) each row is read twice and added to once: three
+moves where two are distinct. Else V is read once more a group. S and G wait in the program's own memory, in the caches,
+between the passes.
 
 Races tolerated. Programs do not wait for each other, so:
 - a row may be read while others add to it: a read may hold some of their additions, element by element;
@@ -90,20 +91,20 @@ def _score(
     C: tl.constexpr,
     PER_GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
-    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
     BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Pass 1: write S."""
     offs_t = tl.arange(0, BLOCK_T)
-    offs_c = tl.arange(0, BLOCK_C)
+    offs_s = tl.arange(0, BLOCK_S)
     word = tl.load(ids_ptr + C + offs_t)
     for group in range(groups):
         rows = ()
         score = ()
         for block in tl.static_range(PER_GROUP):
-            rows = rows + (tl.load(ids_ptr + (group * PER_GROUP + block) * BLOCK_C + offs_c),)
-            score = score + (tl.zeros((BLOCK_T, BLOCK_C), tl.float32),)
+            rows = rows + (tl.load(ids_ptr + (group * PER_GROUP + block) * BLOCK_S + offs_s),)
+            score = score + (tl.zeros((BLOCK_T, BLOCK_S), tl.float32),)
         for d in range(0, vector_size, BLOCK_D):
             offs_d = d + tl.arange(0, BLOCK_D)
             v = gather(w_in_ptr, word, offs_d, D)
@@ -113,7 +114,7 @@ def _score(
                 summed = summed + (tl.dot(v, tl.trans(x), score[block], input_precision=PRECISION),)
             score = summed
         for block in tl.static_range(PER_GROUP):
-            column = (group * PER_GROUP + block) * BLOCK_C + offs_c
+            column = (group * PER_GROUP + block) * BLOCK_S + offs_s
             tl.store(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T, score[block])
     tl.debug_barrier()
 
@@ -247,6 +248,7 @@ def sg_kernel(
     GROUPS: tl.constexpr,
     PER_GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
+    BLOCK_S: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
@@ -254,12 +256,13 @@ def sg_kernel(
 ):
     """Train skip-gram on `chunks` chunks; see the module's docstring, and triton_step.py for the arguments."""
     program = tl.program_id(0).to(tl.int64)
-    C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_C
+    C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_S
     notes_ptr += program * (NOTES * CHUNK)
     ids_ptr += program * (C + BLOCK_T)
     weights_ptr += program * (C + BLOCK_T)
     scales_ptr += program * (C + BLOCK_T)
     scores_ptr += program * (C * BLOCK_T)
+    columns = groups * (PER_GROUP * BLOCK_S)
 
     place = tl.atomic_add(next_ptr, 1, sem="relaxed")
     while place < chunks:
@@ -275,24 +278,24 @@ def sg_kernel(
             lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
             pairs = _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
-                groups * (PER_GROUP * BLOCK_C), T, N, W, K, CHUNK, C, BLOCK_T,
+                columns, T, N, W, K, CHUNK, C, BLOCK_T,
             )  # fmt: skip
             _score(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, vector_size, groups,
-                D, C, PER_GROUP, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
+                D, C, PER_GROUP, BLOCK_T, BLOCK_S, BLOCK_D, PRECISION,
             )  # fmt: skip
             loss = _weigh(
-                scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, groups * PER_GROUP,
+                scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, columns // BLOCK_C,
                 T, N, W, K, TARGET_MASK, CHUNK, BLOCK_T, BLOCK_C,
             )  # fmt: skip
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, groups * (PER_GROUP * BLOCK_C),
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns,
                 BLOCK_T, lr, cap, HAS_STATIC, BLOCK_C,
             )  # fmt: skip
             _update(
-                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, groups * PER_GROUP,
+                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, columns // BLOCK_C,
                 D, C, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")

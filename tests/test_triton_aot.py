@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from w2vfast import schedule
+from w2vfast.config import Config
+
 TABLE = Path(__file__).parent / "data" / "triton_resources.csv"
 NVIDIA = ("80", "86", "89", "90")
 
@@ -30,11 +33,38 @@ def compiled():
     return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
-def test_every_configuration_compiles_for_every_architecture(compiled):
+CORPORA = {"large": 18_000_000, "small": 900_000}
+# What users may ask for that changes T or N, and the architectures that it is compiled for here: 40 compiles at most.
+OPTIONS = {
+    "default": ({}, NVIDIA),
+    "window-10": ({"window": 10}, ("80", "90")),
+    "fast": ({"preset": "fast"}, ("80", "90")),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("mode", ["sg", "cbow"])
+def test_what_the_schedule_chooses_is_compiled(compiled, mode, corpus, option):
+    options, architectures = OPTIONS[option]
+    config = Config(mode=mode, **options)
+    tiles = schedule.choose(config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus])
+    # Fewer negatives take fewer columns, hence nothing that more of them do not take.
+    for arch in architectures:
+        assert any(
+            (row["mode"], row["arch"], int(row["tile"]), row["precision"]) == (mode, arch, tiles.tile, "tf32")
+            and int(row["window"]) >= config.window
+            and int(row["shared_negatives"]) >= tiles.shared_negatives
+            for row in compiled
+        )
+
+
+def test_every_vector_size_compiles_for_every_architecture(compiled):
     assert {row["arch"] for row in compiled} == {*NVIDIA, "gfx942"}
     for arch in NVIDIA:
-        shipped = {(row["mode"], row["vector_size"]) for row in compiled if row["arch"] == arch}
-        assert shipped >= {(mode, size) for mode in ("sg", "cbow") for size in ("100", "128", "300")}
+        sizes = {(row["mode"], row["vector_size"]) for row in compiled if row["arch"] == arch}
+        assert sizes >= {(mode, size) for mode in ("sg", "cbow") for size in ("100", "300")}
+    assert len(compiled) <= 40
 
 
 def test_nothing_spills_and_nothing_compares_and_swaps(compiled):
@@ -62,7 +92,8 @@ def test_registers_and_shared_memory_are_as_committed(compiled):
     ours, theirs = compiled[0]["triton"], committed[0]["triton"]
     if ours != theirs:
         pytest.skip(f"the table is of triton {theirs}, this is {ours}: its compiler allots registers otherwise")
-    columns = ("mode", "arch", "vector_size", "shared_negatives", "precision", "registers", "shared_bytes")
+    columns = ("mode", "arch", "vector_size", "tile", "shared_negatives", "window", "precision")
+    columns += ("registers", "shared_bytes")
     assert [[row[name] for name in columns] for row in compiled] == [
         [row[name] for name in columns] for row in committed
     ]

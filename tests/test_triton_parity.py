@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_job, random_tables, share_of_right_neighbours, zipf_ids
-from w2vfast import backends, plan, trainer
+from w2vfast import backends, plan, schedule, trainer
 from w2vfast.config import Config
 from w2vfast.corpus import encode_sentences
 from w2vfast.kernels import contract, reference, triton_step
@@ -43,12 +43,14 @@ CASES = {
     "all-one-sentence": {"tokens": zipf_ids(50, 150) & contract.ID_MASK},
     "chunks-of-50": {"chunk_size": 50},
     "columns-in-groups": {"tile": 64, "shared_negatives": 50},
+    "columns-in-wide-blocks": {"shared_negatives": 64},
+    "tile-past-the-table": {"tile": 100},
     "several-programs": {"tile": 16, "tokens_in_flight": 64},
 }
 
 
-def create(job, tables, **options):
-    return triton_step.create_step(job, *tables, device=DEVICE, precision="ieee", **options)
+def create(job, tables, precision="ieee", **options):
+    return triton_step.create_step(job, *tables, device=DEVICE, precision=precision, **options)
 
 
 def run_both(vector_size, options=None, **changes):
@@ -263,44 +265,62 @@ def test_the_interpreter_must_be_asked_for():
     assert "needs TRITON_INTERPRET=1" in done.stderr
 
 
-def test_rows_are_moved_as_often_as_the_design_says(monkeypatch):
-    """At the shipped T and N, D walked in chunks: 2 (2 + (2W + N) / T) distinct moves a token, 1.5 times requested."""
+SHIPPED = {
+    "default": {},
+    "small-corpus": {"corpus_tokens": 900_000},
+    "window-10": {"window": 10},
+    "window-10-small-corpus": {"window": 10, "corpus_tokens": 900_000},
+    "fast": {"preset": "fast"},
+}
+
+
+@pytest.mark.parametrize("case", SHIPPED)
+@pytest.mark.parametrize("mode", ["sg", "cbow"])
+def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
+    """At what schedule.py chooses: 2 (2 + (2W + N) / T) distinct moves a token, and 1.5 times as many requested."""
     if DEVICE == "cuda":
         pytest.skip("the interpreter counts the accesses")
     from triton.runtime.interpreter import InterpreterBuilder
 
-    T, N, W, D = 32, 32, 5, 100
-    words = 4000
-    ids = np.arange(256, dtype=np.int32)
-    keep_all = np.full(words, 2**32 - 1, np.uint32)
+    options = {"corpus_tokens": 18_000_000} | SHIPPED[case]
+    corpus_tokens = options.pop("corpus_tokens")
+    config = Config(mode=mode, **options)
+    tiles = schedule.choose(config, "triton", "cuda", 3.0 * corpus_tokens, corpus_tokens)
+    T, N, W, D, words = tiles.tile, tiles.shared_negatives, config.window, 100, 4000
     job = make_job(
-        tokens=ids, words=words, keep_threshold=keep_all, shrink_windows=False, shared_negatives=N, target_mask=False
+        tokens=np.arange(8 * T, dtype=np.int32),
+        words=words,
+        keep_threshold=np.full(words, 2**32 - 1, np.uint32),
+        shrink_windows=False,
+        target_mask=False,
+        chunk_size=1024,
+        mode=mode,
+        window=W,
+        tile=T,
+        shared_negatives=N,
     )
-    for mode in ("sg", "cbow"):
-        tables = random_tables(words, D, np.float32)
-        step = create(dataclasses.replace(job, mode=mode), tables)
-        spans = [(table.data_ptr(), table.data_ptr() + 4 * words * D) for table in step._tables]
-        elements = {"create_masked_load": 0, "create_atomic_rmw": 0}
+    step = create(job, random_tables(words, D, np.float32), precision="tf32")
+    spans = [(table.data_ptr(), table.data_ptr() + 4 * words * D) for table in step._tables]
+    elements = {"create_masked_load": 0, "create_atomic_rmw": 0}
 
-        def counted(name, elements=elements, spans=spans):
-            original = getattr(InterpreterBuilder, name)
-            pointers_at, mask_at = {"create_masked_load": (0, 1), "create_atomic_rmw": (1, 3)}[name]
+    def counted(name):
+        original = getattr(InterpreterBuilder, name)
+        pointers_at, mask_at = {"create_masked_load": (0, 1), "create_atomic_rmw": (1, 3)}[name]
 
-            def access(self, *arguments):
-                pointers, mask = arguments[pointers_at].data, arguments[mask_at].data
-                in_tables = sum((pointers >= begin) & (pointers < end) for begin, end in spans)
-                elements[name] += int((np.broadcast_to(mask, pointers.shape) & (in_tables > 0)).sum())
-                return original(self, *arguments)
+        def access(self, *arguments):
+            pointers, mask = arguments[pointers_at].data, arguments[mask_at].data
+            in_tables = sum((pointers >= begin) & (pointers < end) for begin, end in spans)
+            elements[name] += int((np.broadcast_to(mask, pointers.shape) & (in_tables > 0)).sum())
+            return original(self, *arguments)
 
-            return access
+        return access
 
-        with monkeypatch.context() as patched:
-            for name in elements:
-                patched.setattr(InterpreterBuilder, name, counted(name))
-            trained = step.train(np.array([0]), 0, 0).trained
-        design = 2 * (2 + (2 * W + N) / T)
-        read, added = (count / D / trained for count in elements.values())
-        assert trained == 8 * T
-        # Every row is added to once, so that each addition stands for one distinct read and one distinct write.
-        assert 2 * added == pytest.approx(design, rel=0.1)
-        assert read + added <= 1.5 * design
+    for name in elements:
+        monkeypatch.setattr(InterpreterBuilder, name, counted(name))
+    trained = step.train(np.array([0]), 0, 0).trained
+    design = 2 * (2 + (2 * W + N) / T)
+    read, added = (count / D / trained for count in elements.values())
+    assert trained == 8 * T
+    # Every row is added to once, so that each addition stands for one distinct read and one distinct write.
+    assert 2 * added == pytest.approx(design, rel=0.1)
+    assert read + added <= 1.5 * design
