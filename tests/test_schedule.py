@@ -15,7 +15,7 @@ def choose(config, backend="native", device="cpu", **sizes):
 
 def test_defaults():
     settings = choose(Config(workers=1))
-    assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (32, 32, 32)
+    assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (64, 32, 64)
     assert (settings.row_cap, settings.static_cap, settings.private_rows) == ("tile", False, 0)
     assert choose(Config(mode="cbow", workers=1)).shared_negatives == 16
     wide = choose(Config(window=10))
@@ -25,23 +25,25 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("window", "negative", "alpha"), [(10, 5, 0.025), (5, 15, 0.025), (10, 20, 0.05), (50, 5, 0.025)]
 )
-def test_the_lump_stays_bounded(window, negative, alpha):
+@pytest.mark.parametrize("backend", ["native", "torch", "triton"])
+def test_the_lump_stays_bounded(backend, window, negative, alpha):
     config = Config(window=window, negative=negative, alpha=alpha)
-    settings = choose(config)
-    largest = schedule.LARGEST_LUMP * (1 + 1e-9)
+    settings = choose(config, backend)
+    largest = schedule.LARGEST_LUMP[backend] * (1 + 1e-9)
     assert schedule.lump(config, settings.tile, settings.shared_negatives) <= largest
     assert settings.shared_negatives % 16 == 0
 
 
 def test_small_corpora_share_more_negatives():
-    assert choose(Config(), corpus_tokens=999_999).shared_negatives == 64
+    small = choose(Config(), corpus_tokens=999_999)
+    assert (small.tile, small.shared_negatives) == (32, 64)
     assert choose(Config(mode="cbow"), corpus_tokens=999_999).shared_negatives == 64
     assert choose(Config(), corpus_tokens=1_000_000).shared_negatives == 32
 
 
 def test_several_threads_add_the_static_count():
     settings = choose(Config(workers=4))
-    assert (settings.tokens_in_flight, settings.static_cap) == (128, True)
+    assert (settings.tokens_in_flight, settings.static_cap) == (256, True)
     assert (settings.private_rows, settings.private_uses) == schedule.PRIVATE
 
 
@@ -56,7 +58,7 @@ def test_tokens_in_flight_leave_enough_batches():
 
 
 def test_native_refuses_another_number_in_flight():
-    assert choose(Config(workers=2, tokens_in_flight=64)).tokens_in_flight == 64
+    assert choose(Config(workers=2, tokens_in_flight=128)).tokens_in_flight == 128
     with pytest.raises(InputError, match="one tile a worker"):
         choose(Config(workers=2, tokens_in_flight=4096))
 

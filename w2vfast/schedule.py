@@ -10,15 +10,18 @@ from typing import Literal
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 
-# A tile's mean weight on one negative row, lr * T * (W + 1) * K / N, at most: the default settings have just this, and
-# at window 10 twice as much costs 1.5 points of analogies (benchmarks/quality.csv).
-LARGEST_LUMP = 0.75
+# By backend: centres of a tile, and its mean weight on one negative row, lr * T * (W + 1) * K / N, at most. The default
+# settings have just this. At window 10 twice as much costs 1.5 points of analogies; at window 5 the native backend's
+# 64 centres score what 32 with as many negatives do (benchmarks/quality.csv), and move a fifth fewer rows a token. On a
+# GPU their scores would not fit the registers, and torch multiplies each centre with its tile's whole halo.
+TILE = {"native": 64, "torch": 32, "triton": 32}
+LARGEST_LUMP = {"native": 1.5, "torch": 0.75, "triton": 0.75}
 # Fewer updates than this in a whole run lose quality whatever the cap.
 FEWEST_BATCHES = 3000
 # Below this many tokens a corpus is small: repeated words fill its tiles, and more negatives cost little.
 SMALL_CORPUS = 1_000_000
+SMALL_CORPUS_TILE = 32
 SMALL_CORPUS_NEGATIVES = 64
-TILE = 32
 # From this window on tiles are shorter, which is worth half a point of SimLex-999 at window 10.
 WIDE_WINDOW = 8
 WIDE_WINDOW_TILE = 16
@@ -61,14 +64,16 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
     `trained_tokens` is the expected number of tokens after subsampling over all epochs, `corpus_tokens` the corpus's.
     Raises InputError if the backend cannot honour the tokens in flight asked for.
     """
-    tile, negatives = config.tile, config.shared_negatives
+    tile, negatives, small = config.tile, config.shared_negatives, corpus_tokens < SMALL_CORPUS
     if config.preset == "fast":
         tile, negatives = tile or FAST[config.mode][0], negatives or FAST[config.mode][1]
     if negatives is None:
-        least = SMALL_CORPUS_NEGATIVES if corpus_tokens < SMALL_CORPUS else LEAST_NEGATIVES[config.mode]
-        needed = lump(config, max(tile or TILE, TILE), 1) / LARGEST_LUMP
+        least = SMALL_CORPUS_NEGATIVES if small else LEAST_NEGATIVES[config.mode]
+        needed = lump(config, max(tile or 0, TILE[backend]), 1) / LARGEST_LUMP[backend]
         negatives = min(1024, max(least, NEGATIVES_STEP * math.ceil(needed / NEGATIVES_STEP - 1e-9)))
-    tile = tile or (WIDE_WINDOW_TILE if config.window >= WIDE_WINDOW else TILE)
+    if tile is None and config.window >= WIDE_WINDOW:
+        tile = WIDE_WINDOW_TILE
+    tile = tile or (SMALL_CORPUS_TILE if small else TILE[backend])
     if backend == "native":
         in_flight = tile * config.workers
         if config.tokens_in_flight not in (None, in_flight):
