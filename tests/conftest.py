@@ -1,5 +1,8 @@
 """Shared by the tests: jobs on made-up token streams, a tiny topical corpus, the backends that can run here."""
 
+import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +68,24 @@ def random_tables(words: int, vector_size: int, dtype: Any = np.float64) -> tupl
     rng = np.random.default_rng(1)
     scale = 0.5 / np.sqrt(vector_size) + 0.2 / vector_size
     return tuple((rng.normal(size=(words, vector_size)) * scale).astype(dtype) for _ in range(2))
+
+
+def triton_device() -> str | None:
+    """Return where the Triton kernels are tested: on the GPU, else in the interpreter; None where triton has no wheel.
+
+    The interpreter must be chosen before triton is first imported, and is then the whole process's: modules ask while
+    tests are collected. What compiles kernels does so in a process of its own.
+    """
+    from w2vfast.kernels import triton_step
+
+    if importlib.util.find_spec("triton") is None:
+        return None
+    if triton_step.unavailable_reason() is None:
+        return "cuda"
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        assert "triton" not in sys.modules, "the interpreter must be chosen before triton is first imported"
+        os.environ["TRITON_INTERPRET"] = "1"
+    return triton_step.INTERPRETER
 
 
 @pytest.fixture(scope="session")
