@@ -85,6 +85,34 @@ def test_vector_sizes(mode, vector_size):
     assert_same(*run_both(vector_size, length=60, **MODES[mode]))
 
 
+@pytest.mark.parametrize("mode", ["sg", "cbow-mean"])
+def test_a_vector_of_1024(mode):
+    assert_same(*run_both(1024, length=20, **MODES[mode]))
+
+
+def test_rows_past_two_to_the_31_elements_are_found():
+    """Row 7.2 million of 300: the addresses first, then through them the table's end, the only part there is."""
+    import torch
+
+    from tests.triton_far_rows import far_rows_kernel
+
+    D, first = 300, 2**31 // 300 + 1
+    device = "cpu" if DEVICE == triton_step.INTERPRETER else DEVICE
+    rows = torch.arange(first, first + 16, dtype=torch.int32, device=device)
+    end = torch.arange(16 * D, dtype=torch.float32, device=device).reshape(16, D)
+    before = end.clone()
+    addresses = torch.zeros((16, 32), dtype=torch.int64, device=device)
+    read = torch.zeros((16, 32), dtype=torch.float32, device=device)
+    sizes = {"D": D, "ROWS": 16, "BLOCK_D": 32}
+    far_rows_kernel[(1,)](addresses, read, end, rows, first, TOUCH=False, **sizes)
+    expected = torch.arange(16)[:, None] * D + torch.arange(32)
+    assert torch.equal(addresses.cpu(), expected)
+    far_rows_kernel[(1,)](addresses, read, end, rows, first, TOUCH=True, **sizes)
+    assert torch.equal(read, before[:, :32])
+    before[:, :32] *= 2
+    assert torch.equal(end, before)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_static_weights_scale_rows(mode):
     weights = {name: np.linspace(400, 0, 50, dtype=np.float32) for name in ("in_weight", "out_weight")}
