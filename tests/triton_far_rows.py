@@ -18,7 +18,7 @@ def far_rows_kernel(
     ROWS: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """Write where rows are, in elements from `end_ptr`, where a table's row `first` is; TOUCH reads and doubles them."""
+    """Write where rows are, in elements from `end_ptr`, a table's row `first`; TOUCH reads and doubles them."""
     offs_d = tl.arange(0, BLOCK_D)
     offs = tl.arange(0, ROWS)[:, None] * BLOCK_D + offs_d[None, :]
     table_ptr = end_ptr - first.to(tl.int64) * D
