@@ -3,7 +3,7 @@
     python benchmarks/draw.py            rewrite README.md's table and benchmarks/results.png
     python benchmarks/draw.py --check    exit 1 if README.md's table is not the CSV's
 
-Of several rows for the same trainer, mode and settings the last one counts.
+Of several rows for the same trainer, mode and settings the last one counts, whatever T and N it had.
 """
 
 import argparse
@@ -26,18 +26,7 @@ TRAINERS = {
 COLOURS = {"gensim": "#8a8f98", "torch": "#5b9bd5", "native": "#d9572b", "native-fast": "#eb9a7c", "triton": "#4f9d5d"}
 MODES = {"sg": "skip-gram", "cbow": "CBOW"}
 MEASURES = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999", "analogy_30k": "analogies"}
-SETTINGS = (
-    "corpus",
-    "trainer",
-    "mode",
-    "vector_size",
-    "window",
-    "negative",
-    "alpha",
-    "workers",
-    "tile",
-    "shared_negatives",
-)
+SETTINGS = ("corpus", "trainer", "mode", "vector_size", "window", "negative", "alpha", "workers")
 
 Row = dict[str, str]
 

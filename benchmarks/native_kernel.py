@@ -60,12 +60,13 @@ def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: in
     counts = np.bincount(ids & contract.ID_MASK)
     prob, alias = plan.alias_table(plan.noise_distribution(counts, 0.75))
     settings = {"mode": mode, "window": args.window, "shrink_windows": True, "negative": 5}
-    weights, private = (None, None), (0, 1)
+    uses = schedule.private_uses(workers)
+    rows = min(schedule.PRIVATE_ROWS, len(counts)) if uses > 1 else 0
+    weights = None, None
     if workers > 1:
-        private = min(schedule.PRIVATE[0], len(counts)), schedule.PRIVATE[1]
         weights = plan.static_weights(counts, 1e-3, 0.75, tokens_in_flight=T * workers, **settings)
         shape = {"tile": T, "shared_negatives": N, "workers": workers}
-        plan.add_waiting_weights(weights, private_rows=private[0], private_uses=private[1], **shape, **settings)
+        plan.add_waiting_weights(weights, private_rows=rows, private_uses=uses, **shape, **settings)
     return Job(
         tokens=ids,
         keep_threshold=plan.keep_thresholds(counts, 1e-3),
@@ -85,8 +86,8 @@ def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: in
         epochs=5,
         alpha=0.025,
         min_alpha=1e-4,
-        private_rows=private[0],
-        private_uses=private[1],
+        private_rows=rows,
+        private_uses=uses,
         **settings,
     )
 

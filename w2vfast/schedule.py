@@ -30,10 +30,12 @@ LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
 NEGATIVES_STEP = 16
 # (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv).
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
-# (rows, uses): each of several native workers has its own copies of the most frequent words' rows, and merges a copy
-# with the table at every so many uses (kernels/native/rows.hpp). More rows leave the second cache level, more uses are
-# older, and neither gained speed (benchmarks/native_notes.md).
-PRIVATE = (256, 8)
+# Each of a few native workers has its own copies of the most frequent words' rows and merges a copy with the table now
+# and then (kernels/native/rows.hpp); more rows gained no speed. What waits in the others' copies is late: three uses of
+# a row in all of them cost no quality, seven with two workers half a point of analogies, many of sixteen workers three
+# points (first 6 M words of wiki18, 3 epochs, 2 seeds). So more than four workers have no copies.
+PRIVATE_ROWS = 256
+MOST_USES_WAITING = 3
 # Tokens computed from one snapshot: as many as a batch needs to be worth its overhead on a CPU, a grid to fill a GPU.
 MOST_IN_FLIGHT_CPU = 4096
 MOST_IN_FLIGHT_GPU = 16384
@@ -56,6 +58,11 @@ def lump(config: Config, tile: int, shared_negatives: int) -> float:
     """Return the mean weight that one shared negative's row receives from one tile at the initial learning rate."""
     targets = (config.window + 1 if config.shrink_windows else 2 * config.window) if config.mode == "sg" else 1
     return config.alpha * tile * targets * config.negative / shared_negatives
+
+
+def private_uses(workers: int) -> int:
+    """Return how often a native worker uses its copy of a frequent row between two merges; 1 means no copies."""
+    return 1 + MOST_USES_WAITING // (workers - 1) if workers > 1 else 1
 
 
 def choose(config: Config, backend: str, device: str, trained_tokens: float, corpus_tokens: int) -> TileSettings:
@@ -81,9 +88,10 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
                 f"the native backend keeps one tile a worker in flight ({in_flight} tokens): "
                 "drop --tokens-in-flight, or take the torch backend"
             )
-        if config.workers == 1:
-            return TileSettings(tile, negatives, in_flight, "tile", False)
-        return TileSettings(tile, negatives, in_flight, "tile", True, *PRIVATE)
+        uses = private_uses(config.workers)
+        return TileSettings(
+            tile, negatives, in_flight, "tile", config.workers > 1, PRIVATE_ROWS if uses > 1 else 0, uses
+        )
     most = MOST_IN_FLIGHT_GPU if backend == "triton" or device != "cpu" else MOST_IN_FLIGHT_CPU
     bound = max(tile, int(trained_tokens / FEWEST_BATCHES))
     in_flight = config.tokens_in_flight or min(most, bound)

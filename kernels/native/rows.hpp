@@ -2,7 +2,7 @@
 //
 // Frequent rows. Two threads that write the same rows pass their cache lines to and fro; between the parts of a
 // processor that have no cache in common that takes longer than memory does. A few hundred rows make up most of the
-// traffic. So each of several workers reads and adds to its own copy of the table's first rows, those of the most
+// traffic. So each of a few workers reads and adds to its own copy of the table's first rows, those of the most
 // frequent words, and only at every private_uses-th use of a row does what it learned go into the table, and what others
 // learned into its copy.
 //
