@@ -20,6 +20,8 @@ def test_defaults():
     assert choose(Config(mode="cbow", workers=1)).shared_negatives == 16
     wide = choose(Config(window=10))
     assert (wide.tile, wide.shared_negatives) == (16, 64)
+    wide = choose(Config(mode="cbow", window=10))
+    assert (wide.tile, wide.shared_negatives) == (64, 32)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from w2vfast.errors import InputError
 # By backend: centres of a tile, and its mean weight on one negative row, lr * T * (W + 1) * K / N, at most. The default
 # settings have just this. At window 10 twice as much costs 1.5 points of analogies; at window 5 the native backend's
 # 64 centres score what 32 with as many negatives do (benchmarks/quality.csv), and move a fifth fewer rows a token. On a
-# GPU their scores would not fit the registers, and torch multiplies each centre with its tile's whole halo.
+# GPU skip-gram's scores would not fit the registers, and torch multiplies each centre with its tile's whole halo.
 TILE = {"native": 64, "torch": 32, "triton": 32}
 LARGEST_LUMP = {"native": 1.5, "torch": 0.75, "triton": 0.75}
 # Fewer updates than this in a whole run lose quality whatever the cap.
@@ -22,11 +22,12 @@ FEWEST_BATCHES = 3000
 SMALL_CORPUS = 1_000_000
 SMALL_CORPUS_TILE = 32
 SMALL_CORPUS_NEGATIVES = 64
-# From this window on tiles are shorter, which is worth half a point of SimLex-999 at window 10.
+# From this window on skip-gram's tiles are shorter, which is worth half a point of SimLex-999 at window 10.
 WIDE_WINDOW = 8
 WIDE_WINDOW_TILE = 16
-# CBOW's negatives weigh W + 1 times less, so fewer do.
+# CBOW's negatives weigh W + 1 times less, so fewer do; in wide windows they are worth a point of analogies.
 LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
+WIDE_WINDOW_NEGATIVES = 32
 NEGATIVES_STEP = 16
 # (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv).
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
@@ -71,14 +72,16 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
     `trained_tokens` is the expected number of tokens after subsampling over all epochs, `corpus_tokens` the corpus's.
     Raises InputError if the backend cannot honour the tokens in flight asked for.
     """
-    tile, negatives, small = config.tile, config.shared_negatives, corpus_tokens < SMALL_CORPUS
+    tile, negatives = config.tile, config.shared_negatives
+    small, wide = corpus_tokens < SMALL_CORPUS, config.window >= WIDE_WINDOW
     if config.preset == "fast":
         tile, negatives = tile or FAST[config.mode][0], negatives or FAST[config.mode][1]
     if negatives is None:
-        least = SMALL_CORPUS_NEGATIVES if small else LEAST_NEGATIVES[config.mode]
+        least = WIDE_WINDOW_NEGATIVES if wide else LEAST_NEGATIVES[config.mode]
+        least = SMALL_CORPUS_NEGATIVES if small else least
         needed = lump(config, max(tile or 0, TILE[backend]), 1) / LARGEST_LUMP[backend]
         negatives = min(1024, max(least, NEGATIVES_STEP * math.ceil(needed / NEGATIVES_STEP - 1e-9)))
-    if tile is None and config.window >= WIDE_WINDOW:
+    if tile is None and wide and config.mode == "sg":
         tile = WIDE_WINDOW_TILE
     tile = tile or (SMALL_CORPUS_TILE if small else TILE[backend])
     if backend == "native":
