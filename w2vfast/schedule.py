@@ -10,12 +10,16 @@ from typing import Literal
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 
-# By backend: centres of a tile, and its mean weight on one negative row, lr * T * (W + 1) * K / N, at most. The default
-# settings have just this. At window 10 twice as much costs 1.5 points of analogies; at window 5 the native backend's
-# 64 centres score what 32 with as many negatives do (benchmarks/quality.csv), and move a fifth fewer rows a token. On a
-# GPU skip-gram's scores would not fit the registers, and torch multiplies each centre with its tile's whole halo.
+# Centres of a tile. 64 score what 32 with as many negatives do (benchmarks/quality.csv), and move a fifth fewer rows a
+# token; but on a GPU skip-gram's scores would not fit the registers, and torch multiplies each centre with its tile's
+# whole halo.
 TILE = {"native": 64, "torch": 32, "triton": 32}
-LARGEST_LUMP = {"native": 1.5, "torch": 0.75, "triton": 0.75}
+# A tile's mean weight on one negative row, lr * T * (W + 1) * K / N (CBOW: lr * T * K / N), at most. The default settings
+# of skip-gram have just this. At window 10 twice as much costs 1.5 points of analogies.
+LARGEST_LUMP = {
+    "sg": {"native": 1.5, "torch": 0.75, "triton": 0.75},
+    "cbow": {"native": 0.75, "torch": 0.75, "triton": 0.75},
+}
 # Fewer updates than this in a whole run lose quality whatever the cap.
 FEWEST_BATCHES = 3000
 # Below this many tokens a corpus is small: repeated words fill its tiles, and more negatives cost little.
@@ -79,7 +83,7 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
     if negatives is None:
         least = WIDE_WINDOW_NEGATIVES if wide else LEAST_NEGATIVES[config.mode]
         least = SMALL_CORPUS_NEGATIVES if small else least
-        needed = lump(config, max(tile or 0, TILE[backend]), 1) / LARGEST_LUMP[backend]
+        needed = lump(config, max(tile or 0, TILE[backend]), 1) / LARGEST_LUMP[config.mode][backend]
         negatives = min(1024, max(least, NEGATIVES_STEP * math.ceil(needed / NEGATIVES_STEP - 1e-9)))
     if tile is None and wide and config.mode == "sg":
         tile = WIDE_WINDOW_TILE
