@@ -14,8 +14,8 @@ from w2vfast.errors import InputError
 # token; but on a GPU skip-gram's scores would not fit the registers, and torch multiplies each centre with its tile's
 # whole halo.
 TILE = {"native": 64, "torch": 32, "triton": 32}
-# A tile's mean weight on one negative row, lr * T * (W + 1) * K / N (CBOW: lr * T * K / N), at most. The default settings
-# of skip-gram have just this. At window 10 twice as much costs 1.5 points of analogies.
+# A tile's mean weight on one negative row, lr * T * (W + 1) * K / N (CBOW: lr * T * K / N), at most. The default
+# settings of skip-gram have just this. At window 10 twice as much costs 1.5 points of analogies.
 LARGEST_LUMP = {
     "sg": {"native": 1.5, "torch": 0.75, "triton": 0.75},
     "cbow": {"native": 0.75, "torch": 0.75, "triton": 0.75},
