@@ -33,6 +33,7 @@ WORDS, TOKENS = 100_000, 20_000_000
 SIZES = (100, 128, 300)
 MODES = ("sg", "cbow")
 RUNS = 5
+DEVICE = "cuda"
 # Of the largest step, after an epoch of 2,000 tokens: ieee keeps float32, tf32 ten bits of each factor.
 LARGEST_ERROR = {"ieee": 1e-4, "tf32": 2e-2}
 
@@ -48,7 +49,7 @@ def check_parity(size: int, mode: str, precision: Any) -> float:
     tables = [table.astype(np.float32) for table in start]
     order = plan.chunk_order(job.chunks, job.seed, 0)
     reference.train(job, exact[0], exact[1], order, 0, 0)
-    step = triton_step.create_step(job, tables[0], tables[1], device="cuda", precision=precision)
+    step = triton_step.create_step(job, tables[0], tables[1], device=DEVICE, precision=precision)
     step.train(order, 0, 0)
     step.tables()
     both = zip(tables, exact, start, strict=True)
@@ -116,7 +117,7 @@ def time_kernel(job: Job, size: int) -> dict[str, Any]:
     from w2vfast.kernels import triton_step
 
     w_in = plan.initial_vectors(WORDS, size, 1)
-    step = triton_step.create_step(job, w_in, np.zeros_like(w_in), device="cuda")
+    step = triton_step.create_step(job, w_in, np.zeros_like(w_in), device=DEVICE)
     order = plan.chunk_order(job.chunks, 1, 0)
     trained = step.train(order, 0, 0).trained
     rates = [trained / taken for taken in seconds_of(lambda: step.train(order, 0, 0))]

@@ -5,9 +5,11 @@ tile in flight. On a GPU one program is asked for, for the same reason.
 """
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -335,3 +337,28 @@ def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
     # Every row is added to once, so that each addition stands for one distinct read and one distinct write.
     assert 2 * added == pytest.approx(design, rel=0.1)
     assert read + added <= 1.5 * design
+
+
+def test_the_gpu_benchmark_runs(monkeypatch, tmp_path, capsys):
+    """From parity to plot, on a toy: only the ceilings, which are PyTorch's kernels, and the GPU's name are made up."""
+    import torch
+
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    import gpu
+
+    changes = {"DEVICE": DEVICE, "SIZES": (8,), "WORDS": 60, "TOKENS": 64, "RUNS": 1, "LARGEST_ERROR": {"ieee": 1e-4}}
+    for name, value in changes.items():
+        monkeypatch.setattr(gpu, name, value)
+    monkeypatch.setattr(gpu.backends, "unavailable_reason", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(gpu, "ceilings", lambda size: {"gather": 2e12, "scatter_add": 1e12})
+    monkeypatch.setattr(gpu, "machine", lambda: {"gpu": "a toy"})
+    assert gpu.main(["--out", str(tmp_path)]) == 0
+    assert "parity ieee cbow D=8" in capsys.readouterr().out
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert len(result["kernels"]) == 2 * 9
+    assert all(0 < row["slowest"] <= row["tokens_per_second"] for row in result["kernels"])
+    assert "gather 2000 GB/s" in (tmp_path / "gpu.md").read_text()
+    assert (tmp_path / "gpu.png").stat().st_size > 5_000
+    monkeypatch.setattr(gpu, "LARGEST_ERROR", {"ieee": 0.0})
+    assert gpu.main(["--out", str(tmp_path)]) == 1
