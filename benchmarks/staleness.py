@@ -15,7 +15,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from w2vfast import trainer
+from w2vfast import schedule, trainer
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.eval.quality import quality
@@ -24,7 +24,8 @@ from w2vfast.schedule import TileSettings
 
 def run(corpus, config: Config, in_flight: int) -> dict[str, object]:
     """Train once with `in_flight` tokens in flight under the GPU's cap; returns one row of the table."""
-    tiles = TileSettings(config.tile or 32, config.shared_negatives or 32, in_flight, "tile", True)
+    negatives = config.shared_negatives or schedule.LEAST_NEGATIVES[config.mode]
+    tiles = TileSettings(config.tile or schedule.TILE["triton"], negatives, in_flight, "tile", True)
     choice = Choice("torch", "cpu", "stands in for a GPU's grid")
     job = trainer.make_job(corpus, config, choice, tiles)
     # As many chunks as tiles in flight, each walked by its own program.
