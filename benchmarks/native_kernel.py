@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from speed import append, processor
 
-from w2vfast import plan, schedule
+from w2vfast import plan
 from w2vfast.kernels import contract, native_step
 from w2vfast.kernels.contract import Job, StepResult
 
@@ -61,13 +61,9 @@ def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: in
     counts = np.bincount(ids & contract.ID_MASK)
     prob, alias = plan.alias_table(plan.noise_distribution(counts, 0.75))
     settings = {"mode": mode, "window": args.window, "shrink_windows": True, "negative": 5}
-    uses = schedule.private_uses(workers)
-    rows = min(schedule.PRIVATE_ROWS, len(counts)) if uses > 1 else 0
     weights = None, None
     if workers > 1:
         weights = plan.static_weights(counts, 1e-3, 0.75, tokens_in_flight=T * workers, **settings)
-        shape = {"tile": T, "shared_negatives": N, "workers": workers}
-        plan.add_waiting_weights(weights, private_rows=rows, private_uses=uses, **shape, **settings)
     return Job(
         tokens=ids,
         keep_threshold=plan.keep_thresholds(counts, 1e-3),
@@ -87,8 +83,6 @@ def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: in
         epochs=5,
         alpha=0.025,
         min_alpha=1e-4,
-        private_rows=rows,
-        private_uses=uses,
         **settings,
     )
 

@@ -117,8 +117,6 @@ class Job:
     alpha: float
     min_alpha: float
     group_tokens: int = GROUP_TOKENS
-    private_rows: int = 0  # native: the table's first rows, of which each worker has a copy (native/rows.hpp)
-    private_uses: int = 1  # native: how often a worker uses its copy of a row between two merges with the table
 
     @property
     def chunks(self) -> int:
@@ -211,8 +209,6 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
         f"shared_negatives must be 1 to {MAX_SHARED_NEGATIVES}, not {job.shared_negatives}",
     )
     require(job.tokens_in_flight >= 1 and job.chunk_size >= 1 and job.epochs >= 1, "counts must be at least 1")
-    require(0 <= job.private_rows <= V, f"private_rows must be 0 to {V}, not {job.private_rows}")
-    require(job.private_uses >= 1, "private_uses must be at least 1")
     require(job.cap > 0, "cap must be positive")
     require(0 <= job.seed < 2**64, "seed must fit 64 bits")
 

@@ -34,7 +34,7 @@ def train(driver, job, tables, order, workers=1):
     header = [
         *(len(job.tokens), V, D, job.mode == "cbow", job.cbow_mean, job.shrink_windows, job.target_mask, job.window),
         *(job.negative, job.tile, job.shared_negatives, job.chunk_size, job.seed, job.epochs),
-        *(job.in_weight is not None, len(order), 1, 0, workers, 1, job.private_rows, job.private_uses),
+        *(job.in_weight is not None, len(order), 1, 0, workers, 1),
     ]
     arrays = [np.array(header, np.int64), np.array([job.cap, job.alpha, job.min_alpha])]
     arrays += [job.tokens, job.keep_threshold, job.noise_prob, job.noise_alias]

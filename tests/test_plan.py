@@ -155,16 +155,3 @@ def test_static_weights_are_the_mean_weight_in_flight(mode):
     frequent = counts > 800
     for total, weights in zip((total_in, total_out), expected, strict=True):
         np.testing.assert_allclose(total[frequent], weights[frequent], rtol=0.1)
-
-
-@pytest.mark.parametrize(("mode", "in_use", "out_use"), [("sg", 36, 30), ("cbow", 36, 5)])
-def test_private_rows_weigh_what_waits_in_other_workers_copies(mode, in_use, out_use):
-    """W = 5, K = 5, T = N = 32: six targets a token; three other workers' copies wait for 3.5 uses on average."""
-    settings = {"mode": mode, "window": 5, "shrink_windows": True, "negative": 5, "tile": 32, "shared_negatives": 32}
-    weights = tuple(np.array([4000, 8, 8], np.float32) for _ in range(2))
-    plan.add_waiting_weights(weights, workers=4, private_rows=2, private_uses=8, **settings)
-    for weight, use in zip(weights, (in_use, out_use), strict=True):
-        np.testing.assert_allclose(weight, [4000 + 3 * 3.5 * 1000, 8 + 3 * 3.5 * use, 8])
-    alone = tuple(np.array([4000, 8, 8], np.float32) for _ in range(2))
-    plan.add_waiting_weights(alone, workers=1, private_rows=2, private_uses=8, **settings)
-    np.testing.assert_array_equal(alone, [[4000, 8, 8]] * 2)

@@ -16,7 +16,7 @@ def choose(config, backend="native", device="cpu", **sizes):
 def test_defaults():
     settings = choose(Config(workers=1))
     assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (64, 32, 64)
-    assert (settings.row_cap, settings.static_cap, settings.private_rows) == ("tile", False, 0)
+    assert (settings.row_cap, settings.static_cap) == ("tile", False)
     assert choose(Config(mode="cbow", workers=1)).shared_negatives == 16
     wide = choose(Config(window=10))
     assert (wide.tile, wide.shared_negatives) == (16, 64)
@@ -47,13 +47,6 @@ def test_small_corpora_share_more_negatives():
 def test_several_threads_add_the_static_count():
     settings = choose(Config(workers=4))
     assert (settings.tokens_in_flight, settings.static_cap) == (256, True)
-
-
-@pytest.mark.parametrize(("workers", "rows", "uses"), [(1, 0, 1), (2, 256, 4), (3, 256, 2), (4, 256, 2), (5, 0, 1)])
-def test_few_workers_have_copies_of_frequent_rows(workers, rows, uses):
-    settings = choose(Config(workers=workers))
-    assert (settings.private_rows, settings.private_uses) == (rows, uses)
-    assert (workers - 1) * (uses - 1) <= schedule.MOST_USES_WAITING
 
 
 def test_tokens_in_flight_leave_enough_batches():

@@ -116,28 +116,3 @@ def static_weights(
     in_weight = unigram * targets * (1 + negative)
     out_weight = (unigram + negative * noise) * (targets if mode == "sg" else 1.0)
     return in_weight.astype(np.float32), out_weight.astype(np.float32)
-
-
-def add_waiting_weights(
-    weights: tuple[NDArray[np.float32], NDArray[np.float32]],
-    *,
-    mode: str,
-    window: int,
-    shrink_windows: bool,
-    negative: int,
-    tile: int,
-    shared_negatives: int,
-    workers: int,
-    private_rows: int,
-    private_uses: int,
-) -> None:
-    """Add to static weights of `tile * workers` tokens what waits in other workers' copies of the first rows, in place.
-
-    A copy waits for (private_uses - 1) / 2 uses on average (kernels/native/rows.hpp). A use is a tile, and weighs what
-    one appearance of the word weighs, or the tile's expected weight where that is more.
-    """
-    targets = window + 1.0 if shrink_windows else 2.0 * window
-    as_negative = tile * negative / shared_negatives * (targets if mode == "sg" else 1.0)
-    for weight, appearance in zip(weights, (targets * (1 + negative), as_negative), strict=True):
-        use = np.maximum(weight[:private_rows] / workers, appearance)
-        weight[:private_rows] += (workers - 1) * (private_uses - 1) / 2 * use

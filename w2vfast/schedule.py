@@ -35,12 +35,6 @@ WIDE_WINDOW_NEGATIVES = 32
 NEGATIVES_STEP = 16
 # (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv).
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
-# Each of a few native workers has its own copies of the most frequent words' rows and merges a copy with the table now
-# and then (kernels/native/rows.hpp); more rows gained no speed. What waits in the others' copies is late: three uses of
-# a row in all of them cost no quality, seven with two workers half a point of analogies, many of sixteen workers three
-# points (first 6 M words of wiki18, 3 epochs, 2 seeds). So more than four workers have no copies.
-PRIVATE_ROWS = 256
-MOST_USES_WAITING = 3
 # Tokens computed from one snapshot: as many as a batch needs to be worth its overhead on a CPU, a grid to fill a GPU.
 MOST_IN_FLIGHT_CPU = 4096
 MOST_IN_FLIGHT_GPU = 16384
@@ -48,26 +42,19 @@ MOST_IN_FLIGHT_GPU = 16384
 
 @dataclass(frozen=True)
 class TileSettings:
-    """T, N, the tokens in flight, what of the row cap's two counts a backend uses, and the native workers' copies."""
+    """T, N, the tokens in flight, and what of the row cap's two counts a backend uses."""
 
     tile: int
     shared_negatives: int
     tokens_in_flight: int
     row_cap: Literal["tile", "batch"]
     static_cap: bool
-    private_rows: int = 0
-    private_uses: int = 1
 
 
 def lump(config: Config, tile: int, shared_negatives: int) -> float:
     """Return the mean weight that one shared negative's row receives from one tile at the initial learning rate."""
     targets = (config.window + 1 if config.shrink_windows else 2 * config.window) if config.mode == "sg" else 1
     return config.alpha * tile * targets * config.negative / shared_negatives
-
-
-def private_uses(workers: int) -> int:
-    """Return how often a native worker uses its copy of a frequent row between two merges; 1 means no copies."""
-    return 1 + MOST_USES_WAITING // (workers - 1) if workers > 1 else 1
 
 
 def choose(config: Config, backend: str, device: str, trained_tokens: float, corpus_tokens: int) -> TileSettings:
@@ -95,10 +82,7 @@ def choose(config: Config, backend: str, device: str, trained_tokens: float, cor
                 f"the native backend keeps one tile a worker in flight ({in_flight} tokens): "
                 "drop --tokens-in-flight, or take the torch backend"
             )
-        uses = private_uses(config.workers)
-        return TileSettings(
-            tile, negatives, in_flight, "tile", config.workers > 1, PRIVATE_ROWS if uses > 1 else 0, uses
-        )
+        return TileSettings(tile, negatives, in_flight, "tile", config.workers > 1)
     most = MOST_IN_FLIGHT_GPU if backend == "triton" or device != "cpu" else MOST_IN_FLIGHT_CPU
     bound = max(tile, int(trained_tokens / FEWEST_BATCHES))
     in_flight = config.tokens_in_flight or min(most, bound)

@@ -95,18 +95,6 @@ def make_job(
             negative=config.negative,
             tokens_in_flight=tiles.tokens_in_flight,
         )
-        plan.add_waiting_weights(
-            weights,
-            mode=config.mode,
-            window=config.window,
-            shrink_windows=config.shrink_windows,
-            negative=config.negative,
-            tile=tiles.tile,
-            shared_negatives=tiles.shared_negatives,
-            workers=config.workers,
-            private_rows=tiles.private_rows,
-            private_uses=tiles.private_uses,
-        )
     return Job(
         tokens=corpus.tokens,
         keep_threshold=plan.keep_thresholds(counts, config.sample),
@@ -125,8 +113,6 @@ def make_job(
         target_mask=len(counts) < TARGET_MASK_BELOW,
         cap=config.cap,
         row_cap=tiles.row_cap,
-        private_rows=min(tiles.private_rows, len(counts)),
-        private_uses=tiles.private_uses,
         chunk_size=plan.chunk_size(tokens),
         seed=config.seed,
         epochs=config.epochs,
@@ -238,8 +224,6 @@ def resolved_settings(config: Config, job: Job, choice: backends.Choice) -> dict
         "tokens_in_flight": job.tokens_in_flight,
         "row_cap": job.row_cap,
         "static_cap": job.in_weight is not None,
-        "private_rows": job.private_rows,
-        "private_uses": job.private_uses,
         "chunk_size": job.chunk_size,
     }
     return asdict(config) | chosen

@@ -41,8 +41,6 @@ class Step {
         job_.tile = fields["tile"].cast<int>();
         job_.shared_negatives = fields["shared_negatives"].cast<int>();
         job_.chunk_size = fields["chunk_size"].cast<int>();
-        job_.private_rows = fields["private_rows"].cast<int64_t>();
-        job_.private_uses = fields["private_uses"].cast<int>();
         job_.seed = fields["seed"].cast<uint64_t>();
         job_.epochs = fields["epochs"].cast<int>();
         job_.cap = fields["cap"].cast<double>();

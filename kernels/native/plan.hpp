@@ -30,8 +30,6 @@ struct Job {
     int64_t D;
     bool cbow, cbow_mean, shrink_windows, target_mask;
     int window, negative, tile, shared_negatives, chunk_size;
-    int64_t private_rows;  // rows.hpp, "Frequent rows"
-    int private_uses;
     uint64_t seed;
     int epochs;
     double cap, alpha, min_alpha;

@@ -1,22 +1,15 @@
 // Rows between the shared tables and a tile's own buffers, and the numbering of a tile's distinct rows.
 //
-// Frequent rows. Two threads that write the same rows pass their cache lines to and fro; between the parts of a
-// processor that have no cache in common that takes longer than memory does. A few hundred rows make up most of the
-// traffic. So each of a few workers reads and adds to its own copy of the table's first rows, those of the most
-// frequent words, and only at every private_uses-th use of a row does what it learned go into the table, and what others
-// learned into its copy.
-//
 // Data races. The tables are shared by all threads without locks, as in word2vec.c ("Hogwild", Niu et al., NIPS 2011).
-// Threads may read a row in `gather` while another writes it in `scatter` or `merge`, and two may write one at once. Each
-// access is a plain load or store of 4-byte aligned floats or of whole vectors of them, so what is read is, float by
-// float, some value that was written (x86-64 and aarch64 do not tear an aligned 4-byte part), and at worst an update is
-// lost or half of a row is one update older: noise of the size of one step (of private_uses steps in `merge`). No
-// address, size or branch depends on a table's content: row ids come from Job.tokens and the alias table, both read-only
-// and checked to be below V before a run, and every row access is cut to the D floats of its row (a row's tail is never
-// written with its neighbour's floats). So no race can touch memory outside the tables, and a NaN in a table stays a
-// NaN. Everything else a worker writes is its own. In the language of the standard the races are undefined; they are
-// confined to `gather`, `scatter` and `merge`, whose pointers are not marked restrict, and compilers have no licence to
-// do more than reread or split.
+// Threads may read a row in `gather` while another writes it in `scatter`, and two may write one at once. Each access is
+// a plain load or store of 4-byte aligned floats or of whole vectors of them, so what is read is, float by float, some
+// value that was written (x86-64 and aarch64 do not tear an aligned 4-byte part), and at worst an update is lost or half
+// of a row is one update older: noise of the size of one step. No address, size or branch depends on a table's content:
+// row ids come from Job.tokens and the alias table, both read-only and checked to be below V before a run, and every row
+// access is cut to the D floats of its row (a row's tail is never written with its neighbour's floats). So no race can
+// touch memory outside the tables, and a NaN in a table stays a NaN. Everything else a worker writes is its own. In the
+// language of the standard the races are undefined; they are confined to `gather` and `scatter`, whose pointers are not
+// marked restrict, and compilers have no licence to do more than reread or split.
 #pragma once
 
 #include <algorithm>
@@ -83,23 +76,6 @@ W2V_INLINE void scatter(float *to, int64_t D, const float *step, float scale) {
     store(to + D - LANES, tail);
 }
 
-// Adds what a copy of a row of D floats has gained since `seen` to the row, and makes all three the same.
-W2V_INLINE void merge(float *row, int64_t D, float *copy, float *seen) {
-    int64_t d = 0;
-    for (; d + LANES <= D; d += LANES) {
-        const Vec sum = load(row + d) + (load(copy + d) - load(seen + d));
-        store(row + d, sum);
-        store(copy + d, sum);
-        store(seen + d, sum);
-    }
-    for (; d < D; ++d) row[d] = copy[d] = seen[d] = row[d] + (copy[d] - seen[d]);
-}
-
-W2V_INLINE void prefetch(const float *row, int64_t D) {
-    for (int64_t d = 0; d < D; d += LINE_FLOATS) prefetch_to_write(row + d);
-    prefetch_to_write(row + D - 1);
-}
-
 // Numbers distinct ids in order of first appearance; one table serves many tiles through a stamp.
 class Slots {
   public:
@@ -161,71 +137,58 @@ W2V_INLINE float cap_scale(float weight, const float *static_weight, int32_t id,
     return x > cap ? cap / x : 1.0f;
 }
 
-// A table as one worker reads and changes it: the copies of its first rows, and the row cap.
+constexpr int ROWS_AHEAD = 12;  // rows that `each` fetches again before the one at hand
+
+// A table as one worker reads and changes it. `contended` says that other workers change it meanwhile.
 class Rows {
   public:
-    Rows(float *table, const float *static_weight, int64_t D, int64_t copies, int uses, float cap)
-        : table_(table), static_weight_(static_weight), D_(D), ld_(padded(D)), most_uses_(uses), cap_(cap), uses_(copies) {
-        if (copies == 0) return;
-        copies_.resize(static_cast<size_t>(copies * ld_));
-        seen_.resize(static_cast<size_t>(copies * ld_));
-    }
+    Rows(float *table, const float *static_weight, int64_t D, float cap, bool contended)
+        : table_(table), static_weight_(static_weight), D_(D), cap_(cap), contended_(contended) {}
 
-    // Brings the copies up to date, before the first use of a run.
-    void begin() {
-        for (int32_t id = 0; id < copies(); ++id) {
-            gather(row(id), D_, copy(id));
-            gather(row(id), D_, seen(id));
-        }
-    }
-
-    // Brings the table up to date, after the last use of a run.
-    void end() {
-        for (int32_t id = 0; id < copies(); ++id) {
-            if (uses_[id] > 0) merge_copy(id);
-        }
-    }
-
-    W2V_INLINE void read(int32_t id, float *to) { gather(id < copies() ? copy(id) : row(id), D_, to); }
+    W2V_INLINE void read(int32_t id, float *to) { gather(row(id), D_, to); }
 
     // Adds a step of summed weight `weight` (lr left out), scaled by the row cap.
     W2V_INLINE void add(int32_t id, const float *step, float weight, float lr) {
-        const float scale = cap_scale(weight, static_weight_, id, lr, cap_);
-        if (id >= copies()) return scatter(row(id), D_, step, scale);
-        scatter(copy(id), D_, step, scale);
-        if (++uses_[id] >= most_uses_) merge_copy(id);
+        scatter(row(id), D_, step, cap_scale(weight, static_weight_, id, lr, cap_));
     }
 
     // Fetches what the next `read` and `add` of a row will touch.
     W2V_INLINE void prefetch(int32_t id) {
-        // GCC takes a function that only prefetches for one without effect and drops its calls; the empty asm is one.
-        asm volatile("");
         if (static_weight_) __builtin_prefetch(static_weight_ + id, 0, 3);
-        if (id >= copies()) return w2v::prefetch(row(id), D_);
-        w2v::prefetch(copy(id), D_);
-        if (uses_[id] + 1 < most_uses_) return;
-        w2v::prefetch(row(id), D_);
-        w2v::prefetch(seen(id), D_);
+        fetch(id);
+    }
+
+    // Calls body(i) for 0 .. count - 1, which reads or adds to row ids[i]. A row fetched a tile ago may since have been
+    // taken by another worker, and waiting for one row after another to come back takes longer than memory does between
+    // cores that have no cache in common: so rows are fetched once more, just before their turn.
+    template <class Body>
+    W2V_INLINE void each(const std::vector<int32_t> &ids, int count, Body &&body) {
+        const int ahead = contended_ ? ROWS_AHEAD : count;
+        if (contended_) {
+            for (int i = 0; i < std::min(ahead, count); ++i) fetch(ids[i]);
+        }
+        for (int i = 0; i < count; ++i) {
+            if (i + ahead < count) fetch(ids[i + ahead]);
+            body(i);
+        }
     }
 
   private:
-    int32_t copies() const { return static_cast<int32_t>(uses_.size()); }
     float *row(int32_t id) { return table_ + static_cast<int64_t>(id) * D_; }
-    float *copy(int32_t id) { return copies_.data() + static_cast<int64_t>(id) * ld_; }
-    float *seen(int32_t id) { return seen_.data() + static_cast<int64_t>(id) * ld_; }
 
-    void merge_copy(int32_t id) {
-        merge(row(id), D_, copy(id), seen(id));
-        uses_[id] = 0;
+    W2V_INLINE void fetch(int32_t id) {
+        // GCC takes a function that only prefetches for one without effect and drops its calls; the empty asm is one.
+        asm volatile("");
+        const float *at = row(id);
+        for (int64_t d = 0; d < D_; d += LINE_FLOATS) prefetch_to_write(at + d);
+        prefetch_to_write(at + D_ - 1);
     }
 
     float *table_;
     const float *static_weight_;  // [V] or null
-    int64_t D_, ld_;
-    int most_uses_;
+    int64_t D_;
     float cap_;
-    Buffer copies_, seen_;  // rows ld_ floats apart; a copy, and what it was when last the table's
-    std::vector<int> uses_;  // of a copy since then
+    bool contended_;
 };
 
 }  // namespace w2v

@@ -21,9 +21,9 @@ struct Workspace {
     Buffer step_left, step_out, step;   // updates of the left operands, of the negatives, of one row
     Buffer column_share, negative_sum;  // [ld_negatives]: K / N times a negative's draws; its summed weight
 
-    explicit Workspace(const Job &job)
-        : w_in(job.w_in, job.in_weight, job.D, job.private_rows, job.private_uses, static_cast<float>(job.cap)),
-          w_out(job.w_out, job.out_weight, job.D, job.private_rows, job.private_uses, static_cast<float>(job.cap)),
+    Workspace(const Job &job, bool contended)
+        : w_in(job.w_in, job.in_weight, job.D, static_cast<float>(job.cap), contended),
+          w_out(job.w_out, job.out_weight, job.D, static_cast<float>(job.cap), contended),
           D(job.D),
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),
@@ -71,7 +71,7 @@ constexpr int SCORES_AHEAD = 6, UPDATE_AHEAD = 3, PAIRS_AHEAD = 1;
 
 // Copies the rows of a table that a tile names into a buffer.
 inline void read_rows(Workspace &w, Rows &table, const std::vector<int32_t> &id, int count, Buffer &to) {
-    for (int r = 0; r < count; ++r) table.read(id[r], w.row(to, r));
+    table.each(id, count, [&](int r) { table.read(id[r], w.row(to, r)); });
 }
 
 // Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Weights lose
@@ -124,7 +124,7 @@ inline void update_outputs(
         w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
     );
     ahead.finish();
-    for (int c = 0; c < tile.out_count; ++c) {
+    w.w_out.each(tile.out_id, tile.out_count, [&](int c) {
         const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
         const int32_t *pair = pairs.by_col_pair.data() + pairs.start[c];
         const int count = pairs.in_column(c);
@@ -137,7 +137,7 @@ inline void update_outputs(
             sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
             w.w_out.add(tile.out_id[c], w.step.data(), tile.out_weight[c], tile.lr);
         }
-    }
+    });
 }
 
 }  // namespace w2v

@@ -37,14 +37,14 @@ inline float cbow_tile(const Job &job, Workspace &w, const TilePlan &tile, Ahead
     for (int s = 0, p = 0; s < pairs.segments; p = pairs.segment_end[s++]) {
         share[s] = job.cbow_mean ? 1.0f : 1.0f / static_cast<float>(pairs.segment_end[s] - p);
     }
-    for (int c = 0; c < tile.in_count; ++c) {
+    w.w_in.each(tile.in_id, tile.in_count, [&](int c) {
         const int count = pairs.in_column(c);
-        if (count == 0) continue;
+        if (count == 0) return;
         const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
         const auto weight = [&](int i) { return share[index[i]]; };
         sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.sum_blocks, w.step.data());
         w.w_in.add(tile.in_id[c], w.step.data(), tile.in_weight[c], tile.lr);
-    }
+    });
     return loss;
 }
 

@@ -27,9 +27,9 @@ inline float skip_gram_tile(const Job &job, Workspace &w, const TilePlan &tile, 
         sum_rows<true>(pairs.col.data() + p, pairs.segment_end[s] - p, weight, w.out.data(), w.ld, w.sum_blocks, step);
     }
     update_outputs(w, tile, pairs, g, ahead);
-    for (int r = 0; r < tile.in_count; ++r) {
+    w.w_in.each(tile.in_id, tile.in_count, [&](int r) {
         w.w_in.add(tile.in_id[r], w.row(w.step_left, r), tile.in_weight[r], tile.lr);
-    }
+    });
     return loss;
 }
 

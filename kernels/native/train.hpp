@@ -19,18 +19,8 @@ struct Result {
 
 class Worker {
   public:
-    explicit Worker(const Job &job) : job_(job), workspace_(job) {
+    Worker(const Job &job, bool contended) : job_(job), workspace_(job, contended) {
         for (TilePlan &tile : tiles_) tile.resize(job);
-    }
-
-    void begin() {
-        workspace_.w_in.begin();
-        workspace_.w_out.begin();
-    }
-
-    void end() {
-        workspace_.w_in.end();
-        workspace_.w_out.end();
     }
 
     void train_chunk(int64_t chunk, int64_t rank, uint32_t epoch, bool poison, Result &result) {
@@ -72,14 +62,12 @@ class Trainer {
         std::atomic<int64_t> next{0};
         const auto work = [&](int id) {
             try {
-                if (!workers_[id]) workers_[id] = std::make_unique<Worker>(job_);
+                if (!workers_[id]) workers_[id] = std::make_unique<Worker>(job_, workers_.size() > 1);
                 Worker &worker = *workers_[id];
                 Result mine;  // in a cache line of its own
-                worker.begin();
                 for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
                     worker.train_chunk(chunks[i], first_rank + i, epoch, poison_, mine);
                 }
-                worker.end();
                 results[id] = mine;
             } catch (...) {
                 errors[id] = std::current_exception();

@@ -1,8 +1,8 @@
 // Runs the native kernels on one case without Python, for processors that are only emulated here.
 //
-// stdin: 22 int64 (n, V, D, cbow, cbow_mean, shrink_windows, target_mask, window, negative, tile, shared_negatives,
-// chunk_size, seed, epochs, static weights or not, chunks to train, first_rank, epoch, workers, poison,
-// private_rows, private_uses), 3 doubles (cap, alpha, min_alpha), then the arrays. stdout: loss, pairs, trained as doubles, then both tables.
+// stdin: 20 int64 (n, V, D, cbow, cbow_mean, shrink_windows, target_mask, window, negative, tile, shared_negatives,
+// chunk_size, seed, epochs, static weights or not, chunks to train, first_rank, epoch, workers, poison),
+// 3 doubles (cap, alpha, min_alpha), then the arrays. stdout: loss, pairs, trained as doubles, then both tables.
 
 #include <cstdio>
 
@@ -25,7 +25,7 @@ void write(const T *values, size_t count) {
 }  // namespace
 
 int main() {
-    const std::vector<int64_t> h = read<int64_t>(22);
+    const std::vector<int64_t> h = read<int64_t>(20);
     const std::vector<double> rates = read<double>(3);
     const size_t V = static_cast<size_t>(h[1]), D = static_cast<size_t>(h[2]);
     const std::vector<int32_t> tokens = read<int32_t>(static_cast<size_t>(h[0]));
@@ -57,8 +57,6 @@ int main() {
     job.tile = static_cast<int>(h[9]);
     job.shared_negatives = static_cast<int>(h[10]);
     job.chunk_size = static_cast<int>(h[11]);
-    job.private_rows = h[20];
-    job.private_uses = static_cast<int>(h[21]);
     job.seed = static_cast<uint64_t>(h[12]);
     job.epochs = static_cast<int>(h[13]);
     job.cap = rates[0];
