@@ -82,7 +82,7 @@ def initial_vectors(words: int, vector_size: int, seed: int) -> NDArray[np.float
     """Return W_in before training, float32 [words, vector_size], uniform in -1/D .. 1/D (gensim 4's range)."""
     vectors = np.empty((words, vector_size), np.float32)
     flat = vectors.reshape(-1)
-    block = 1 << 20
+    block = 1 << 16  # the generator's intermediates then stay in the second cache level
     for start in range(0, flat.size, block):
         stop = min(start + block, flat.size)
         quads = np.arange(start // 4, -(-stop // 4), dtype=np.uint64)
