@@ -215,7 +215,7 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
 
 def check_ids(job: Job) -> None:
     """Raise ValueError if a token id lies outside the vocabulary (kernels index with it unchecked)."""
-    V, block = len(job.keep_threshold), 1 << 22
+    V, block = len(job.keep_threshold), 1 << 16
     for start in range(0, len(job.tokens), block):
         if int((job.tokens[start : start + block] & ID_MASK).max()) >= V:
             raise ValueError(f"a token id from position {start} on is outside the vocabulary of {V} words")

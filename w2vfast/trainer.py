@@ -189,7 +189,7 @@ def train_corpus(
     job = job or make_job(corpus, config, choice)
     watch = Stopwatch()
     w_in = plan.initial_vectors(len(corpus.vocab.words), config.vector_size, config.seed)
-    w_out = np.zeros_like(w_in)
+    w_out = np.zeros(w_in.shape, np.float32)  # untouched memory, which the workers then touch together
     step = backends.create_step(choice, job, w_in, w_out, config.workers)
     result = TrainResult(
         vocab=corpus.vocab,
