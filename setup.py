@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 NATIVE = "kernels/native"
 COMMON = ["-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-pthread"]
 
-# One source, several builds; kernels/native_step.py picks at import from what the processor has.
+# One source, several builds; kernels/native/step.py picks at import from what the processor has.
 X86_BUILDS = {
     "base": ["-march=x86-64-v2"],
     "avx2": ["-march=x86-64-v3"],
@@ -45,7 +45,7 @@ def extension(name: str, source: str, flags: list[str], macros: list[tuple[str, 
         define_macros=macros,
         extra_compile_args=[*COMMON, *flags],
         extra_link_args=["-pthread"],
-        depends=sorted(str(path) for path in Path(NATIVE).glob("*.hpp")),
+        depends=sorted(str(path) for path in Path(NATIVE).rglob("*.hpp")),
         optional=True,
     )
 
@@ -58,7 +58,7 @@ def extensions() -> list[Pybind11Extension]:
     builds = X86_BUILDS if x86 else ARM_BUILDS
     kernels = [
         extension(
-            f"w2vfast.kernels._native_{build}", f"{NATIVE}/module.cpp", flags, [("W2V_MODULE", f"_native_{build}")]
+            f"w2vfast.kernels.native._{build}", f"{NATIVE}/module.cpp", flags, [("W2V_MODULE", f"_{build}")]
         )
         for build, flags in builds.items()
     ]

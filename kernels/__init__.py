@@ -1,1 +1,1 @@
-"""Training kernels: arrays and numbers only. Imported as `w2vfast.kernels`; contract.py says what a backend does."""
+"""The kernels: a contract (contract.py), its float64 definition (reference.py), and three backends that meet it."""

@@ -1,51 +1,66 @@
-"""What every backend is given and gives back: shapes, dtypes, the plan's random numbers, the checks.
+"""What every backend is given and gives back: words, shapes, dtypes, the plan, the tile step, the checks.
 
-A backend is a module of `w2vfast.kernels` with
+A backend is a package of `w2vfast.kernels` whose module `step` has
 
     unavailable_reason() -> str | None          why it cannot run here, None where it can
+    objectives() -> tuple[str, ...]             the objectives it has
     create_step(job, w_in, w_out, *, device, workers) -> Step
 
-and a Step is what the trainer drives:
+and a Step is what a run drives:
 
-    train(chunks, first_rank, epoch) -> StepResult    train on these chunks, in this order; updates the tables in place
-    plan(chunk, epoch) -> ChunkPlan                   the plan of one chunk, for parity tests
-    tables() -> (w_in, w_out)                         float32 [V, D] on the host, in step with all that was trained
+    train(visit) -> StepResult                          train on the visit's chunks, in its order; updates the tables
+    plan(chunk, draw_epoch, shared_words) -> ChunkPlan  the plan of one chunk, for parity tests
+    replace_tokens(tokens)                              train on other tokens from now on
+    tables() -> (w_in, w_out)                           the arrays given, in step with all that was trained
 
-The plan. A *position* is an index into `Job.tokens`; a *chunk* is `chunk_size` consecutive positions (the last one may
-be shorter). For a chunk in an epoch:
+Words used alike in all backends:
 
-1. Position p is kept if word 0 of philox(p, purpose 0) <= keep_threshold[word].
-2. Kept tokens are compacted. Token i has window radius 1 + mulhi(word 1 of philox(p, purpose 0), W), or W if
-   `shrink_windows` is False. Token j is a target of token i if j != i, |j - i| <= radius_i (in kept tokens), and both
-   belong to the same sentence and chunk. n_i is the number of i's targets.
-3. Tile t of the chunk is the kept tokens t*T .. t*T + T - 1 (the last may be shorter). It has N shared negatives;
-   negative j takes words 2*(j % 2) and 2*(j % 2) + 1 of philox((chunk << 32) | t, purpose 1, k = j // 2) as r0, r1:
-   column = mulhi(r0, V); the negative is column if r1 < noise_prob[column], else noise_alias[column].
-4. The tile's learning rate is alpha - (alpha - min_alpha) * done, with done = min(1, (epoch * n + rank * chunk_size +
-   offset) / (epochs * n)); rank is the chunk's place in the epoch's order, offset the position in the chunk of the
-   tile's first token.
+    position    an index into the tokens; a *chunk* is `chunk_size` consecutive ones (the last may be shorter)
+    tile        T consecutive kept tokens of a chunk, computed from one snapshot of the tables
+    row         one left operand of a tile, a vector [D] made from W_in by the *input side*, and what it predicts
+    inputs      the words whose W_in rows a row is made from
+    targets     the words that a row predicts; n of them
+    column      one right operand, a row of W_out
+    shared      the columns that all rows of a tile are scored against; *shared words* where a tile draws them
+    own pairs   (row, column) that are scored besides, each with a label and a weight
+    W, K, N     window, negatives a pair, shared words a tile
 
-philox(p, purpose, k) is Philox4x32-10 (Salmon et al., SC 2011) with key (lo32(seed), hi32(seed)) and counter
-(lo32(p), hi32(p), epoch, purpose | k << 8). mulhi(a, b) = (a * b) >> 32.
+The plan is everything random about a chunk in a pass over the corpus. Passes are told apart by `draw_epoch` alone.
 
-The tile step. With V = W_in[centres], U = W_out[halo] and Neg = W_out[negatives], all as they were before the step:
-reference.py is the definition, DESIGN.md the reasoning. lr * weight * (label - sigmoid(score)) is the gradient G:
+1. Position p is kept if word 0 of philox(p, PURPOSE_TOKEN) <= keep_threshold[word].
+2. Kept tokens are compacted. Token i has window radius 1 + mulhi(word 1 of philox(p, PURPOSE_TOKEN), W), or W if
+   `shrink_windows` is False. Token j is in the window of token i if j != i, |j - i| <= radius_i (in kept tokens), and
+   both belong to the same sentence and chunk.
+3. Tile t of the chunk is the kept tokens t*T .. t*T + T - 1 (the last may be shorter). Where the objective has a noise
+   table, the tile draws N shared words; word j takes words 2*(j % 2) and 2*(j % 2) + 1 of philox((chunk << 32) | t,
+   PURPOSE_SHARED, k = j // 2) as r0, r1: column = mulhi(r0, V); the word is column if r1 < prob[column], else
+   alias[column].
+4. The tile's learning rate lr is start_rate - (start_rate - end_rate) * min(1, (done + offset) / total): `done` is the
+   visit's for the chunk, offset the position in the chunk of the tile's first token.
 
-    skip-gram   Score of centre t with target h: label 1, weight 1; with negative k: label 0, weight (n_t - e_tk) K / N,
-                e_tk the number of t's targets that are the same word as negative k (taken as 0 unless target_mask).
-    CBOW        h_t = sum of W_in over t's targets (divided by n_t if cbow_mean); tokens with n_t = 0 are skipped. Score
-                of h_t with W_out[centre t]: label 1, weight 1; with negative k: label 0, weight K / N, or 0 where the
-                negative is the centre. Every target's W_in row receives dh_t (divided by n_t unless cbow_mean):
-                gensim's convention, not the true gradient.
+philox is that of kernels/philox.py, its epoch word `draw_epoch`; mulhi(a, b) = (a * b) >> 32.
 
-loss = sum of weight * -log sigmoid(+score or -score), from the scores before the update; pairs = sum of n_t (skip-gram)
-or the number of tokens with n_t > 0 (CBOW).
+The tile step. reference.py is the definition, docs/design.md the reasoning. The input side makes the rows V [R, D]:
 
-The row cap. Each row's summed step is scaled by min(1, cap / x), where x is the sum of lr * weight over all that
-touches the row among what is computed from one snapshot (`row_cap` "tile": one tile; "batch": all tiles of a batch),
-duplicates together: for a W_in row the n_t (1 + K) of its centres [CBOW: 1 + K for each window it is a target in]; for
-a W_out row 1 a pair as target plus its weights as negative [CBOW: 1 as centre, its weights as negative]. With
-`in_weight` and `out_weight` (expected weight in flight, float32 [V]) x is at least lr * that weight, lr the tile's.
+    word (skip-gram)    A row for each token t with a window: W_in[t]. Its targets are the words in t's window. W_in[t]
+                        receives the row's gradient.
+    window (CBOW)       A row for each token t with a window: the sum of W_in over it (divided by its length if
+                        cbow_mean). Its target is the word t. Every input's W_in row receives the row's gradient whole
+                        (divided by the window's length unless cbow_mean): gensim's convention, not the true gradient.
+
+The objective names the tile's columns, turns their scores (row . column, from the tables before the step) into
+gradients G = weight * (label - prediction) and the loss, and says what each pair weighs in the row cap; it may
+return a factor on the rows themselves. With U the columns, dV = lr (G U + factor V), dU = lr G^T V. Objectives are
+`kernels/objectives/*.py`; each backend has one file an objective, chosen by its name.
+
+loss is the objective's sum over own pairs and shared columns, from the scores before the update; pairs is the sum of n:
+pairs of words in skip-gram, windows in CBOW.
+
+The row cap. Each table row's summed step is scaled by min(1, cap / x), where x is the sum of lr * weight over all that
+touches it among what is computed from one snapshot (`row_cap` "tile": one tile; "batch": all tiles of a batch),
+duplicates together: for a W_in row n times the objective's `weight_per_pair` for each row that it is an input of, for a
+W_out row the weights that the objective gives its pairs. With `in_weight` and `out_weight` (expected weight in flight)
+x is at least lr * that weight, lr the tile's.
 """
 
 from dataclasses import dataclass
@@ -54,40 +69,91 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from w2vfast.kernels.noise import NoiseTable
+
 CHUNK_TOKENS = 4096
 GROUP_TOKENS = 1 << 20  # positions planned at a time where the plan is made for many chunks at once
 SENTENCE_END = np.int32(-(2**31))  # sign bit of a token id
 ID_MASK = np.int32(2**31 - 1)
-
-PURPOSE_TOKEN = 0  # counter p = position: word 0 subsampling, word 1 window radius
-PURPOSE_NEGATIVE = 1  # p = chunk << 32 | tile ordinal, k = pair of negatives
-PURPOSE_INITIAL = 2  # p = quad of elements of W_in
-PURPOSE_ORDER = 3  # p = chunk
-
-PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-PHILOX_WEYL = (0x9E3779B9, 0xBB67AE85)
-PHILOX_ROUNDS = 10
-
-MAX_SHARED_NEGATIVES = 1024
+MAX_SHARED_WORDS = 1024
 
 
-def philox4x32(
-    seed: int, c0: NDArray[np.integer], c1: NDArray[np.integer], c2: int, c3: NDArray[np.integer] | int
-) -> NDArray[np.uint32]:
-    """Return Philox4x32-10 of the counters (c0, c1, c2, c3) under the 64-bit key `seed`.
+@dataclass(frozen=True, eq=False)
+class TileRow:
+    """One row of a tile, as the reference sees it: word ids and the coefficients of the input side."""
 
-    The counters are broadcast together; each must lie in 0 .. 2^32 - 1. Returns uint32 [..., 4].
-    Source: Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-    """
-    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    x0, x1, x2, x3 = (a.astype(np.uint64) for a in np.broadcast_arrays(*(np.asarray(c) for c in (c0, c1, c2, c3))))
-    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
-    for _ in range(PHILOX_ROUNDS):
-        p0 = x0 * np.uint64(PHILOX_MULTIPLIERS[0])
-        p1 = x2 * np.uint64(PHILOX_MULTIPLIERS[1])
-        x0, x1, x2, x3 = (p1 >> shift) ^ x1 ^ np.uint64(k0), p1 & low, (p0 >> shift) ^ x3 ^ np.uint64(k1), p0 & low
-        k0, k1 = (k0 + PHILOX_WEYL[0]) & 0xFFFFFFFF, (k1 + PHILOX_WEYL[1]) & 0xFFFFFFFF
-    return np.stack([x0, x1, x2, x3], axis=-1).astype(np.uint32)
+    inputs: list[int]
+    share: float  # the row is share * the sum of its inputs' vectors
+    back: float  # what part of the row's gradient each input receives
+    targets: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """The rows of a tile, its shared words, and its learning rate; `tokens` counts those without a window too."""
+
+    rows: list[TileRow]
+    shared_words: list[int]
+    learning_rate: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class OwnPair:
+    """A row of a tile scored against a column of its own."""
+
+    row: int
+    column: int
+    label: float
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """What an objective makes of a tile's scores; R rows, P own pairs, S shared columns, all float64."""
+
+    own: NDArray[np.float64]  # [P] weight * (label - prediction)
+    shared: NDArray[np.float64]  # [R, S]
+    own_weight: NDArray[np.float64]  # [P] in the row cap
+    shared_weight: NDArray[np.float64]  # [R, S]
+    loss: float
+    factor: NDArray[np.float64] | None = None  # [R] times the row is added to the row's own gradient
+
+
+class Objective(Protocol):
+    """What a run trains: a frozen value with arrays of its own, and its mathematics in float64 for the reference."""
+
+    @property
+    def name(self) -> str:
+        """The objective's name, with hyphens; its module's in every backend with underscores."""
+
+    @property
+    def noise(self) -> NoiseTable | None:
+        """What a tile's shared words are drawn from; None where nothing is drawn."""
+
+    @property
+    def weight_per_pair(self) -> float:
+        """What one of a row's targets weighs in the row cap of its inputs."""
+
+    def out_rows(self, V: int) -> int:
+        """Return the rows of W_out for a vocabulary of V words."""
+
+    def check(self, V: int) -> None:
+        """Raise ValueError if the objective's arrays or settings are not as kernels rely on them to be."""
+
+    def static_out_weight(self, pairs: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the weight that W_out's rows are expected to have, float32 [out_rows].
+
+        `pairs` is how often each word is a target among the tokens in flight, float64 [V].
+        """
+
+    def columns(self, tile: Tile) -> tuple[list[int], list[OwnPair]]:
+        """Return a tile's shared columns, rows of W_out in the order of its scores, and its own pairs."""
+
+    def gradient(
+        self, tile: Tile, own: list[OwnPair], own_scores: NDArray[np.float64], shared_scores: NDArray[np.float64]
+    ) -> Gradient:
+        """Return gradients, weights and loss from the scores of the own pairs [P] and the shared columns [R, S]."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,32 +162,25 @@ class Job:
 
     tokens: NDArray[np.int32]  # [n] word ids, sign bit set on a sentence's last token; may be memory-mapped
     keep_threshold: NDArray[np.uint32]  # [V]
-    noise_prob: NDArray[np.uint32]  # [V] alias table of the noise distribution
-    noise_alias: NDArray[np.int32]  # [V]
+    objective: Objective
     in_weight: NDArray[np.float32] | None  # [V] static row-cap weights of W_in, or None
-    out_weight: NDArray[np.float32] | None  # [V] and of W_out
+    out_weight: NDArray[np.float32] | None  # [out_rows] and of W_out
     mode: Literal["sg", "cbow"]
     cbow_mean: bool
     window: int  # W
     shrink_windows: bool
-    negative: int  # K, negatives per pair
-    tile: int  # T, centres of a tile
-    shared_negatives: int  # N, negatives drawn for a tile
+    tile: int  # T, tokens of a tile
     tokens_in_flight: int  # tokens computed from one snapshot: torch batches, triton grids
-    target_mask: bool
     cap: float  # C0
     row_cap: Literal["tile", "batch"]
     chunk_size: int
     seed: int
-    epochs: int
-    alpha: float
-    min_alpha: float
     group_tokens: int = GROUP_TOKENS
 
     @property
-    def chunks(self) -> int:
-        """Number of chunks of the corpus."""
-        return -(-len(self.tokens) // self.chunk_size)
+    def vocabulary(self) -> int:
+        """V, the number of words."""
+        return len(self.keep_threshold)
 
     @property
     def tiles_in_flight(self) -> int:
@@ -133,19 +192,31 @@ class Job:
         """Chunks that batches of tiles are taken from: one a tile in flight, but `group_tokens` positions at most."""
         return max(1, min(self.tiles_in_flight, self.group_tokens // self.chunk_size))
 
-    def learning_rate(self, epoch: int, rank: int, offset: int) -> float:
-        """Return the learning rate of the tile that begins `offset` positions into the `rank`-th chunk of `epoch`."""
-        n = len(self.tokens)
-        done = min(1.0, (epoch * n + rank * self.chunk_size + offset) / (self.epochs * n))
-        return self.alpha - (self.alpha - self.min_alpha) * done
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Visit:
+    """Chunks to train on, and where the run stands while it does: nothing here depends on how chunks are visited."""
+
+    chunks: NDArray[np.int64]  # [c] in visiting order
+    done: NDArray[np.int64]  # [c] tokens of `total` that the run had visited before each chunk
+    total: int  # tokens of the whole run
+    start_rate: float  # learning rate at the run's beginning
+    end_rate: float  # and at its end
+    draw_epoch: int  # what random numbers draw from; nothing else
+    shared_words: int  # N, words drawn for a tile; 0 where the objective draws none
+
+    def learning_rate(self, place: int, offset: int) -> float:
+        """Return the learning rate of the tile that begins `offset` positions into the `place`-th chunk."""
+        share = min(1.0, (int(self.done[place]) + offset) / self.total)
+        return self.start_rate - (self.start_rate - self.end_rate) * share
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What one call of `Step.train` did."""
 
-    loss: float  # float64 sum over pairs and their negatives, before the updates
-    pairs: int  # positive pairs (skip-gram) or windows (CBOW)
+    loss: float  # float64 sum, before the updates
+    pairs: int  # pairs of words (skip-gram) or windows (CBOW)
     trained: int  # tokens kept by subsampling
 
     def __add__(self, other: "StepResult") -> "StepResult":
@@ -154,80 +225,110 @@ class StepResult:
 
 @dataclass(frozen=True, eq=False)
 class ChunkPlan:
-    """The plan of one chunk in one epoch: the same on every backend, at equal T and N."""
+    """The plan of one chunk in one pass: the same on every backend, at equal T and N."""
 
     positions: NDArray[np.int64]  # [kept] of the kept tokens
     radius: NDArray[np.int32]  # [kept]
-    negatives: NDArray[np.int32]  # [tiles, N]
+    shared_words: NDArray[np.int32]  # [tiles, N]
 
 
 class Step(Protocol):
     """A backend at work on one job; see the module's docstring."""
 
-    def train(self, chunks: NDArray[np.int64], first_rank: int, epoch: int) -> StepResult:
-        """Train on `chunks` (int64 [c], in visiting order); `first_rank` is the first one's place in the epoch."""
+    def train(self, visit: Visit) -> StepResult:
+        """Train on a visit's chunks."""
 
-    def plan(self, chunk: int, epoch: int) -> ChunkPlan:
+    def plan(self, chunk: int, draw_epoch: int, shared_words: int) -> ChunkPlan:
         """Return the plan of a chunk as this backend computes it."""
 
+    def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
+        """Train on `tokens` (as Job.tokens) from now on; everything else of the job stays."""
+
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return W_in and W_out, float32 [V, D], on the host."""
+        """Return W_in [V, D] and W_out [out_rows, D]: the arrays that the step was created with, brought up to date."""
+
+
+def chunk_count(job: Job, tokens: NDArray[np.int32]) -> int:
+    """Return the number of chunks of a token stream."""
+    return -(-len(tokens) // job.chunk_size)
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
 
 
 def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> None:
     """Raise ValueError if the job or the tables are not as every backend relies on them to be."""
-    V = len(job.keep_threshold)
-
-    def require(holds: bool, message: str) -> None:
-        if not holds:
-            raise ValueError(message)
-
-    require(w_in.ndim == 2 and w_in.shape == w_out.shape, f"tables differ: {w_in.shape} and {w_out.shape}")
-    require(w_in.shape[0] == V and w_in.shape[1] >= 1, f"tables have {w_in.shape[0]} rows, the plan {V} words")
-    require(V >= 2, "at least two words are needed")
+    V = job.vocabulary
+    _require(V >= 2, "at least two words are needed")
+    job.objective.check(V)
+    rows = job.objective.out_rows(V)
+    _require(w_in.ndim == 2 and w_in.shape[1] >= 1, f"w_in must be [V, D], not {w_in.shape}")
+    _require(w_in.shape[0] == V, f"w_in has {w_in.shape[0]} rows, the plan {V} words")
+    _require(w_out.shape == (rows, w_in.shape[1]), f"w_out is {w_out.shape}, the objective's is {(rows, w_in.shape[1])}")
     arrays = {
-        "tokens": (job.tokens, np.int32, None),
         "keep_threshold": (job.keep_threshold, np.uint32, V),
-        "noise_prob": (job.noise_prob, np.uint32, V),
-        "noise_alias": (job.noise_alias, np.int32, V),
         "in_weight": (job.in_weight, np.float32, V),
-        "out_weight": (job.out_weight, np.float32, V),
+        "out_weight": (job.out_weight, np.float32, rows),
     }
     for name, (array, dtype, length) in arrays.items():
         if array is None:
             continue
-        require(array.dtype == dtype and array.ndim == 1, f"{name} must be {np.dtype(dtype)}, one axis")
-        require(length is None or len(array) == length, f"{name} must have {length} entries, not {len(array)}")
-        require(array.flags.c_contiguous, f"{name} must be C-contiguous")
-    require((job.in_weight is None) == (job.out_weight is None), "in_weight and out_weight go together")
-    require(len(job.tokens) >= 1, "no tokens")
-    require(job.mode in ("sg", "cbow"), f"unknown mode {job.mode!r}")
-    require(job.row_cap in ("tile", "batch"), f"unknown row_cap {job.row_cap!r}")
-    require(job.window >= 1 and job.negative >= 1 and job.tile >= 1, "window, negative and tile must be at least 1")
-    require(
-        1 <= job.shared_negatives <= MAX_SHARED_NEGATIVES,
-        f"shared_negatives must be 1 to {MAX_SHARED_NEGATIVES}, not {job.shared_negatives}",
-    )
-    require(job.tokens_in_flight >= 1 and job.chunk_size >= 1 and job.epochs >= 1, "counts must be at least 1")
-    require(job.cap > 0, "cap must be positive")
-    require(0 <= job.seed < 2**64, "seed must fit 64 bits")
+        _require(array.dtype == dtype and array.ndim == 1, f"{name} must be {np.dtype(dtype)}, one axis")
+        _require(len(array) == length, f"{name} must have {length} entries, not {len(array)}")
+        _require(array.flags.c_contiguous, f"{name} must be C-contiguous")
+    _require((job.in_weight is None) == (job.out_weight is None), "in_weight and out_weight go together")
+    _require(job.mode in ("sg", "cbow"), f"unknown mode {job.mode!r}")
+    _require(job.row_cap in ("tile", "batch"), f"unknown row_cap {job.row_cap!r}")
+    _require(job.window >= 1 and job.tile >= 1, "window and tile must be at least 1")
+    _require(job.tokens_in_flight >= 1 and job.chunk_size >= 1, "counts must be at least 1")
+    _require(job.cap > 0, "cap must be positive")
+    _require(0 <= job.seed < 2**64, "seed must fit 64 bits")
+    check_tokens(job, job.tokens)
 
 
-def check_ids(job: Job) -> None:
-    """Raise ValueError if a token id lies outside the vocabulary (kernels index with it unchecked)."""
-    V, block = len(job.keep_threshold), 1 << 16
-    for start in range(0, len(job.tokens), block):
-        if int((job.tokens[start : start + block] & ID_MASK).max()) >= V:
+def check_tokens(job: Job, tokens: NDArray[np.int32]) -> None:
+    """Raise ValueError if tokens are not ids of the vocabulary (kernels index with them unchecked)."""
+    _require(tokens.dtype == np.int32 and tokens.ndim == 1, "tokens must be int32, one axis")
+    _require(tokens.flags.c_contiguous, "tokens must be C-contiguous")
+    _require(len(tokens) >= 1, "no tokens")
+    V, block = job.vocabulary, 1 << 16
+    for start in range(0, len(tokens), block):
+        if int((tokens[start : start + block] & ID_MASK).max()) >= V:
             raise ValueError(f"a token id from position {start} on is outside the vocabulary of {V} words")
-    if not (int(job.noise_alias.min()) >= 0 and int(job.noise_alias.max()) < V):
-        raise ValueError("noise_alias points outside the vocabulary")
 
 
-def check_chunks(job: Job, chunks: NDArray[np.int64], first_rank: int, epoch: int) -> None:
-    """Raise ValueError if a call of `Step.train` names chunks or an epoch that the job does not have."""
-    if chunks.dtype != np.int64 or chunks.ndim != 1:
-        raise ValueError("chunks must be int64, one axis")
-    if len(chunks) and not (int(chunks.min()) >= 0 and int(chunks.max()) < job.chunks):
-        raise ValueError(f"chunks must lie in 0 .. {job.chunks - 1}")
-    if not (first_rank >= 0 and 0 <= epoch < 2**32):
-        raise ValueError("first_rank and epoch must not be negative")
+def check_visit(job: Job, tokens: NDArray[np.int32], visit: Visit) -> None:
+    """Raise ValueError if a visit names chunks that the tokens do not have, or numbers that mean nothing."""
+    for name in ("chunks", "done"):
+        array = getattr(visit, name)
+        _require(array.dtype == np.int64 and array.ndim == 1, f"{name} must be int64, one axis")
+        _require(array.flags.c_contiguous, f"{name} must be C-contiguous")
+    _require(len(visit.chunks) == len(visit.done), "chunks and done must be as long as each other")
+    if len(visit.chunks):
+        chunks = chunk_count(job, tokens)
+        inside = int(visit.chunks.min()) >= 0 and int(visit.chunks.max()) < chunks
+        _require(inside, f"chunks must lie in 0 .. {chunks - 1}")
+        _require(int(visit.done.min()) >= 0, "done must not be negative")
+    _require(visit.total >= 1, "total must be at least 1")
+    _require(bool(np.isfinite([visit.start_rate, visit.end_rate]).all()), "learning rates must be finite")
+    check_draws(job, visit.draw_epoch, visit.shared_words)
+
+
+def check_chunk(job: Job, tokens: NDArray[np.int32], chunk: int, draw_epoch: int, shared_words: int) -> None:
+    """Raise ValueError if there is no such chunk to plan."""
+    chunks = chunk_count(job, tokens)
+    _require(0 <= chunk < chunks, f"chunks must lie in 0 .. {chunks - 1}")
+    check_draws(job, draw_epoch, shared_words)
+
+
+def check_draws(job: Job, draw_epoch: int, shared_words: int) -> None:
+    """Raise ValueError if a plan cannot be drawn for this pass with so many shared words."""
+    _require(0 <= draw_epoch < 2**32, "draw_epoch must fit 32 bits")
+    most = MAX_SHARED_WORDS if job.objective.noise is not None else 0
+    least = min(1, most)
+    _require(
+        least <= shared_words <= most,
+        f"{job.objective.name} shares {least} to {most} drawn words a tile, not {shared_words}",
+    )

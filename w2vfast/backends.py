@@ -13,7 +13,7 @@ from w2vfast.errors import InputError
 from w2vfast.kernels.contract import Job, Step
 
 NAMES = ("triton", "native", "torch")
-_MODULES = {name: f"w2vfast.kernels.{name}_step" for name in NAMES}
+_MODULES = {name: f"w2vfast.kernels.{name}.step" for name in NAMES}
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA on Linux, a GPU under WSL, AMD
 
 
@@ -35,8 +35,38 @@ def unavailable_reason(name: str) -> str | None:
     return cast("str | None", module.unavailable_reason())
 
 
+def has_objective(name: str, objective: str) -> bool:
+    """Return whether a backend that can be imported here has an objective."""
+    return objective in importlib.import_module(_MODULES[name]).objectives()
+
+
+def with_objective(objective: str) -> list[str]:
+    """Return the backends that have an objective, of those that can be imported here."""
+    found = []
+    for name in NAMES:
+        try:
+            if has_objective(name, objective):
+                found.append(name)
+        except ImportError:
+            continue
+    return found
+
+
 def choose(config: Config) -> Choice:
-    """Return the backend for a run. Raises InputError if the one asked for, or its device, cannot be had."""
+    """Return the backend for a run.
+
+    Raises InputError if the one asked for, or its device, cannot be had, or if it lacks the objective.
+    """
+    choice = _choose(config)
+    if not has_objective(choice.name, config.objective):
+        have = ", ".join(with_objective(config.objective)) or "none that can run here"
+        raise InputError(
+            f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: take --backend {have}"
+        )
+    return choice
+
+
+def _choose(config: Config) -> Choice:
     match config.backend, config.device:
         case "auto", None:
             return _automatic()

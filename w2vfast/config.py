@@ -11,6 +11,7 @@ from w2vfast.errors import InputError
 Mode = Literal["sg", "cbow"]
 BackendName = Literal["auto", "triton", "native", "torch"]
 DeviceName = Literal["cuda", "cpu", "mps"]
+ObjectiveName = Literal["negative-sampling", "nce"]
 Preset = Literal["quality", "fast"]
 
 
@@ -49,6 +50,9 @@ class Config:
     window: int = option(
         5, "largest distance of a target from its centre", aliases=("-window", "-ws"), minimum=1, maximum=1000
     )
+    objective: ObjectiveName = option(
+        "negative-sampling", "what is trained: negative-sampling, or nce (noise contrastive estimation)"
+    )
     negative: int = option(5, "negatives per pair", aliases=("-negative", "-neg"), minimum=1, maximum=1000)
     sample: float = option(
         1e-3,
@@ -69,6 +73,7 @@ class Config:
     alpha: float = option(0.025, "learning rate at the start", aliases=("-alpha", "-lr"), above=0, maximum=1)
     min_alpha: float = option(1e-4, "learning rate at the end", minimum=0, maximum=1)
     ns_exponent: float = option(0.75, "negatives are drawn from count ** this", minimum=-10, maximum=10)
+    log_z: float = option(0.0, "nce: logarithm of the constant that scores are normalised by", minimum=-50, maximum=50)
     cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
     seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
@@ -130,6 +135,8 @@ class Config:
             raise InputError(
                 f"min_alpha ({self.min_alpha}) is above alpha ({self.alpha}): give a min_alpha up to alpha"
             )
+        if self.log_z != type(self).log_z and self.objective != "nce":
+            raise InputError(f"log_z is nce's: it does not go with objective {self.objective}")
         if self.eval_every is None and (self.keep_best or self.patience is not None):
             raise InputError("keep_best and patience go by scores while training: give eval_every too")
         if self.eval_every is None and self.eval_set != type(self).eval_set:

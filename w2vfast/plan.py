@@ -1,12 +1,13 @@
 """The host's part of the plan: a pure function of seed, epoch and corpus, never of workers, grid or backend.
 
-What a kernel computes itself (which tokens are kept, radii, negatives) is stated in kernels/contract.py.
+What a kernel computes itself (which tokens are kept, radii, shared words) is stated in kernels/contract.py.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.kernels.contract import CHUNK_TOKENS, PURPOSE_INITIAL, PURPOSE_ORDER, philox4x32
+from w2vfast.kernels.contract import CHUNK_TOKENS
+from w2vfast.kernels.philox import PURPOSE_INITIAL, PURPOSE_ORDER, philox4x32
 
 SMALLEST_CHUNK = 256
 CHUNKS_OF_A_SMALL_CORPUS = 256  # a corpus below a million tokens is cut into about as many, so that what is in flight
@@ -44,38 +45,9 @@ def keep_probability(counts: NDArray[np.int64], sample: float) -> NDArray[np.flo
     return keep
 
 
-def keep_thresholds(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint32]:
+def keep_thresholds(probability: NDArray[np.float64]) -> NDArray[np.uint32]:
     """Return uint32 [V]: a token is kept if its random 32-bit word is at most its word's threshold."""
-    return np.floor(keep_probability(counts, sample) * (_UINT32 - 1)).astype(np.uint32)
-
-
-def noise_distribution(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float64]:
-    """Return the distribution that negatives are drawn from, float64 [V]: proportional to counts ** exponent."""
-    weight: NDArray[np.float64] = np.maximum(counts, 1).astype(np.float64) ** exponent
-    weight /= weight.sum()
-    return weight
-
-
-def alias_table(probability: NDArray[np.float64]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Return Walker's alias table of a distribution: acceptance (uint32 [V], in 1 / 2^32) and alias (int32 [V]).
-
-    A column drawn uniformly stands for itself if a random 32-bit word is below its acceptance, else for its alias.
-    Source: Vose, "A linear algorithm for generating random numbers with a given distribution", IEEE TSE 17(9), 1991.
-    """
-    V = len(probability)
-    scaled = (probability * V).tolist()
-    accept, alias = [1.0] * V, list(range(V))
-    small = [i for i, p in enumerate(scaled) if p < 1.0]
-    large = [i for i, p in enumerate(scaled) if p >= 1.0]
-    while small and large:
-        low, high = small.pop(), large[-1]
-        accept[low], alias[low] = scaled[low], high
-        scaled[high] -= 1.0 - scaled[low]
-        if scaled[high] < 1.0:
-            small.append(large.pop())
-    # What rounding has left over stands for itself; so does a full column, whose alias is itself.
-    acceptance = np.minimum(np.floor(np.array(accept) * _UINT32), _UINT32 - 1).astype(np.uint32)
-    return acceptance, np.array(alias, dtype=np.int32)
+    return np.floor(probability * (_UINT32 - 1)).astype(np.uint32)
 
 
 def initial_vectors(words: int, vector_size: int, seed: int) -> NDArray[np.float32]:
@@ -90,29 +62,3 @@ def initial_vectors(words: int, vector_size: int, seed: int) -> NDArray[np.float
         unit = (draws.reshape(-1)[: stop - start] >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
         flat[start:stop] = (unit * np.float32(2) - np.float32(1)) / np.float32(vector_size)
     return vectors
-
-
-def static_weights(
-    counts: NDArray[np.int64],
-    sample: float,
-    ns_exponent: float,
-    *,
-    mode: str,
-    window: int,
-    shrink_windows: bool,
-    negative: int,
-    tokens_in_flight: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the expected weight of each row of W_in and of W_out among the tokens in flight, float32 [V] each.
-
-    A trained token has W + 1 targets on average (2 W without shrinking); skip-gram weighs a W_in row by 1 + K a pair
-    as centre and a W_out row by 1 a pair as target and K a pair as negative; CBOW weighs a W_in row by 1 + K for each
-    window it is in and a W_out row by 1 as centre and K a window as negative.
-    """
-    kept = counts * keep_probability(counts, sample)
-    unigram = tokens_in_flight * kept / kept.sum()
-    noise = tokens_in_flight * noise_distribution(counts, ns_exponent)
-    targets = window + 1.0 if shrink_windows else 2.0 * window
-    in_weight = unigram * targets * (1 + negative)
-    out_weight = (unigram + negative * noise) * (targets if mode == "sg" else 1.0)
-    return in_weight.astype(np.float32), out_weight.astype(np.float32)

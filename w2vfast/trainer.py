@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import backends, plan, schedule
+from w2vfast import backends, jobs, plan
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus, scan
 from w2vfast.errors import DivergenceError
 from w2vfast.formats import Vectors
-from w2vfast.kernels.contract import Job, Step, StepResult
+from w2vfast.jobs import Work
+from w2vfast.kernels.contract import Job, Step, StepResult, Visit, chunk_count
 from w2vfast.vocab import Vocab, read_vocab
 
 # The trainer hands a backend enough chunks to keep it busy about this long, then reports.
 REPORT_SECONDS = 0.25
 MOST_CHUNKS_AT_ONCE = 1 << 13
-TARGET_MASK_BELOW = 1000  # words; above it the mask changes nothing measurable
 
 
 @dataclass(frozen=True)
@@ -74,53 +74,6 @@ class Stopwatch:
         return time.perf_counter() - self._wall, time.process_time() - self._cpu
 
 
-def make_job(
-    corpus: EncodedCorpus, config: Config, choice: backends.Choice, tiles: schedule.TileSettings | None = None
-) -> Job:
-    """Return what a backend needs to train on a corpus; `tiles` stands in for what schedule.py would choose."""
-    counts = corpus.vocab.counts
-    noise_prob, noise_alias = plan.alias_table(plan.noise_distribution(counts, config.ns_exponent))
-    tokens = len(corpus.tokens)
-    kept = tokens * float(counts @ plan.keep_probability(counts, config.sample)) / float(counts.sum())
-    tiles = tiles or schedule.choose(config, choice.name, choice.device, kept * config.epochs, tokens)
-    weights: tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None] = None, None
-    if tiles.static_cap:
-        weights = plan.static_weights(
-            counts,
-            config.sample,
-            config.ns_exponent,
-            mode=config.mode,
-            window=config.window,
-            shrink_windows=config.shrink_windows,
-            negative=config.negative,
-            tokens_in_flight=tiles.tokens_in_flight,
-        )
-    return Job(
-        tokens=corpus.tokens,
-        keep_threshold=plan.keep_thresholds(counts, config.sample),
-        noise_prob=noise_prob,
-        noise_alias=noise_alias,
-        in_weight=weights[0],
-        out_weight=weights[1],
-        mode=config.mode,
-        cbow_mean=config.cbow_mean,
-        window=config.window,
-        shrink_windows=config.shrink_windows,
-        negative=config.negative,
-        tile=tiles.tile,
-        shared_negatives=tiles.shared_negatives,
-        tokens_in_flight=tiles.tokens_in_flight,
-        target_mask=len(counts) < TARGET_MASK_BELOW,
-        cap=config.cap,
-        row_cap=tiles.row_cap,
-        chunk_size=plan.chunk_size(tokens),
-        seed=config.seed,
-        epochs=config.epochs,
-        alpha=config.alpha,
-        min_alpha=config.min_alpha,
-    )
-
-
 def train_files(
     inputs: Sequence[str | Path],
     config: Config,
@@ -171,7 +124,7 @@ def train_corpus(
     config: Config,
     choice: backends.Choice | None = None,
     *,
-    job: Job | None = None,
+    work: Work | None = None,
     scanned: tuple[float, float] = (0.0, 0.0),
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -179,34 +132,35 @@ def train_corpus(
 ) -> TrainResult:
     """Train on an encoded corpus and return the vectors with their account.
 
-    `job` stands in for what `make_job` would return: experiments change its tile settings.
+    `work` stands in for what `jobs.prepare` would return: experiments change its tile settings.
     `scanned` is the (wall, CPU) seconds that encoding took; `on_start` is called with the result, still empty of
     losses, when all settings are known; `on_progress` about four times a second; `evaluate`, where the config has an
     `eval_every`, returns a score for the vectors as they are (higher is better). Raises DivergenceError as soon as the
     loss is not finite.
     """
     choice = choice or backends.choose(config)
-    job = job or make_job(corpus, config, choice)
+    work = work or jobs.prepare(corpus, config, choice)
+    job = work.job
     watch = Stopwatch()
     w_in = plan.initial_vectors(len(corpus.vocab.words), config.vector_size, config.seed)
-    w_out = np.zeros(w_in.shape, np.float32)  # untouched memory, which the workers then touch together
+    w_out = np.zeros((job.objective.out_rows(len(w_in)), config.vector_size), np.float32)  # untouched memory, which the workers then touch together
     step = backends.create_step(choice, job, w_in, w_out, config.workers)
     result = TrainResult(
         vocab=corpus.vocab,
         w_in=w_in,
         w_out=w_out,
-        settings=resolved_settings(config, job, choice),
+        settings=resolved_settings(config, work, choice),
         backend=choice.name,
         backend_reason=choice.reason,
         tokens=asdict(corpus.ledger),
     )
     if on_start is not None:
         on_start(result)
-    run = _Run(job, step, config, result, on_progress, evaluate)
+    run = _Run(work, step, config, result, on_progress, evaluate)
     run.train()
     result.w_in, result.w_out = run.kept_tables()
     if not (np.isfinite(result.w_in).all() and np.isfinite(result.w_out).all()):
-        raise _diverged(job)
+        raise _diverged(work, config)
     result.tokens["trained"] = run.trained
     result.tokens["subsampled"] = run.visited - run.trained
     wall, cpu = watch.read()
@@ -215,12 +169,13 @@ def train_corpus(
     return result
 
 
-def resolved_settings(config: Config, job: Job, choice: backends.Choice) -> dict[str, Any]:
+def resolved_settings(config: Config, work: Work, choice: backends.Choice) -> dict[str, Any]:
     """Return every setting of a run, what was chosen for the user included."""
+    job = work.job
     chosen = {
         "device": choice.device,
         "tile": job.tile,
-        "shared_negatives": job.shared_negatives,
+        "shared_negatives": work.shared_words,
         "tokens_in_flight": job.tokens_in_flight,
         "row_cap": job.row_cap,
         "static_cap": job.in_weight is not None,
@@ -234,24 +189,24 @@ class _Run:
 
     def __init__(
         self,
-        job: Job,
+        work: Work,
         step: Step,
         config: Config,
         result: TrainResult,
         on_progress: Callable[[Progress], None] | None,
         evaluate: Callable[[Vectors], float] | None,
     ) -> None:
-        self._job, self._step, self._config, self._result = job, step, config, result
+        self._work, self._job, self._step, self._config, self._result = work, work.job, step, config, result
         self._on_progress, self._evaluate = on_progress, evaluate
         self._best: tuple[float, NDArray[np.float32], NDArray[np.float32]] | None = None
         self._since_best = 0
-        self._at_once = job.chunks_in_group
+        self._at_once = work.job.chunks_in_group
         self.trained = self.visited = 0
 
     def train(self) -> None:
         """Train all epochs, or fewer where patience ends."""
-        for epoch in range(self._job.epochs):
-            order = plan.chunk_order(self._job.chunks, self._job.seed, epoch)
+        for epoch in range(self._config.epochs):
+            order = plan.chunk_order(chunk_count(self._job, self._job.tokens), self._job.seed, epoch)
             total, start = StepResult(0.0, 0, 0), 0
             for stop, scored in self._stops(epoch, len(order)):
                 while start < stop:
@@ -284,15 +239,27 @@ class _Run:
     def _chunks(self, chunks: NDArray[np.int64], rank: int, epoch: int) -> StepResult:
         """Train on whole groups of chunks: which tiles share a batch must not depend on how fast the machine is."""
         began = time.perf_counter()
-        done = self._step.train(chunks, rank, epoch)
+        done = self._step.train(self._visit(chunks, rank, epoch))
         if not np.isfinite(done.loss):
-            raise _diverged(self._job)
-        size, n = self._job.chunk_size, len(self._job.tokens)
+            raise _diverged(self._work, self._config)
+        size, n, count = self._job.chunk_size, len(self._job.tokens), chunk_count(self._job, self._job.tokens)
         self.trained += done.trained
-        self.visited += len(chunks) * size - (self._job.chunks * size - n) * int(self._job.chunks - 1 in chunks)
+        self.visited += len(chunks) * size - (count * size - n) * int(count - 1 in chunks)
         if time.perf_counter() - began < REPORT_SECONDS / 2 and self._at_once < MOST_CHUNKS_AT_ONCE:
             self._at_once *= 2
         return done
+
+    def _visit(self, chunks: NDArray[np.int64], rank: int, epoch: int) -> Visit:
+        n, config = len(self._job.tokens), self._config
+        return Visit(
+            chunks=np.ascontiguousarray(chunks),
+            done=epoch * n + (rank + np.arange(len(chunks), dtype=np.int64)) * self._job.chunk_size,
+            total=config.epochs * n,
+            start_rate=config.alpha,
+            end_rate=config.min_alpha,
+            draw_epoch=epoch,
+            shared_words=self._work.shared_words,
+        )
 
     def _report(self, epoch: int, rank: int, total: StepResult) -> None:
         if self._on_progress is None:
@@ -302,8 +269,8 @@ class _Run:
             Progress(
                 epoch=epoch,
                 tokens_done=self.visited,
-                tokens_total=job.epochs * len(job.tokens),
-                learning_rate=job.learning_rate(epoch, rank, 0),
+                tokens_total=self._config.epochs * len(job.tokens),
+                learning_rate=self._visit(np.zeros(1, np.int64), rank, epoch).learning_rate(0, 0),
                 loss=total.loss / max(total.pairs, 1),
                 score=scores[-1]["score"] if scores else None,
             )
@@ -324,10 +291,11 @@ class _Run:
         return self._config.patience is not None and self._since_best >= self._config.patience
 
 
-def _diverged(job: Job) -> DivergenceError:
+def _diverged(work: Work, config: Config) -> DivergenceError:
+    job = work.job
     return DivergenceError(
-        f"training diverged (the loss is not finite) at alpha={job.alpha:g}, tile={job.tile}, "
-        f"shared_negatives={job.shared_negatives}, negative={job.negative}, window={job.window}, cap={job.cap:g}, "
+        f"training diverged (the loss is not finite) at alpha={config.alpha:g}, tile={job.tile}, "
+        f"shared_negatives={work.shared_words}, negative={config.negative}, window={job.window}, cap={job.cap:g}, "
         f"tokens_in_flight={job.tokens_in_flight}: lower alpha, or leave tile, shared_negatives, cap and "
         "tokens_in_flight to be chosen"
     )

@@ -1,6 +1,6 @@
 // The native backend as a Python module: one source, built for several instruction sets as W2V_MODULE.
 //
-// The caller (kernels/native_step.py) has checked shapes, dtypes, ids and chunks, and keeps the arrays alive.
+// The caller (kernels/native/step.py) has checked shapes, dtypes, ids and chunks, and keeps the arrays alive.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -16,83 +16,96 @@ using Array = py::array_t<T, py::array::c_style>;
 
 class Step {
   public:
-    Step(const py::dict &fields, Array<float> w_in, Array<float> w_out, int workers, bool poison)
-        : keep_(fields), w_in_(std::move(w_in)), w_out_(std::move(w_out)) {
-        job_.tokens = pointer<int32_t>(fields["tokens"]);
-        job_.n = fields["tokens"].cast<py::array>().shape(0);
+    Step(const py::dict &fields, const py::dict &objective, Array<float> w_in, Array<float> w_out, int workers, bool poison)
+        : keep_(fields), keep_objective_(objective), w_in_(std::move(w_in)), w_out_(std::move(w_out)) {
+        set_tokens(fields["tokens"]);
         job_.keep_threshold = pointer<uint32_t>(fields["keep_threshold"]);
         job_.in_weight = pointer<float>(fields["in_weight"]);
         job_.out_weight = pointer<float>(fields["out_weight"]);
         job_.w_in = w_in_.mutable_data();
         job_.w_out = w_out_.mutable_data();
-        job_.V = w_in_.shape(0);
-        const uint32_t *prob = pointer<uint32_t>(fields["noise_prob"]);
-        const int32_t *alias = pointer<int32_t>(fields["noise_alias"]);
-        noise_.resize(job_.V);
-        for (int64_t i = 0; i < job_.V; ++i) noise_[i] = {prob[i], alias[i]};
-        job_.noise = noise_.data();
+        job_.V = fields["keep_threshold"].cast<py::array>().shape(0);
         job_.D = w_in_.shape(1);
         job_.cbow = fields["mode"].cast<std::string>() == "cbow";
         job_.cbow_mean = fields["cbow_mean"].cast<bool>();
         job_.shrink_windows = fields["shrink_windows"].cast<bool>();
-        job_.target_mask = fields["target_mask"].cast<bool>();
         job_.window = fields["window"].cast<int>();
-        job_.negative = fields["negative"].cast<int>();
         job_.tile = fields["tile"].cast<int>();
-        job_.shared_negatives = fields["shared_negatives"].cast<int>();
         job_.chunk_size = fields["chunk_size"].cast<int>();
         job_.seed = fields["seed"].cast<uint64_t>();
-        job_.epochs = fields["epochs"].cast<int>();
         job_.cap = fields["cap"].cast<double>();
-        job_.alpha = fields["alpha"].cast<double>();
-        job_.min_alpha = fields["min_alpha"].cast<double>();
-        trainer_ = std::make_unique<w2v::Trainer>(job_, workers, poison);
+        for (const auto &[name, value] : objective) {
+            if (py::isinstance<py::array>(value)) {
+                objective_.add(name.cast<std::string>(), value.cast<py::array>().data());
+            } else if (!py::isinstance<py::str>(value)) {
+                objective_.add(name.cast<std::string>(), value.cast<double>());
+            }
+        }
+        auto make = w2v::workers_for(objective["name"].cast<std::string>(), objective_, job_.V);
+        trainer_ = std::make_unique<w2v::Trainer>(job_, std::move(make), workers, poison);
     }
 
     Step(const Step &) = delete;
     Step &operator=(const Step &) = delete;
 
-    py::tuple train(const Array<int64_t> &chunks, int64_t first_rank, uint32_t epoch) {
+    py::tuple train(
+        const Array<int64_t> &chunks, const Array<int64_t> &done, int64_t total, double start_rate, double end_rate,
+        uint32_t draw_epoch, int shared_words
+    ) {
+        const w2v::Visit visit{chunks.data(), done.data(), chunks.shape(0), total,
+                               start_rate,    end_rate,    draw_epoch,      shared_words};
         w2v::Result result;
         {
-            const int64_t *data = chunks.data();
-            const int64_t count = chunks.shape(0);
             py::gil_scoped_release release;
-            result = trainer_->train(data, count, first_rank, epoch);
+            result = trainer_->train(visit);
         }
         return py::make_tuple(result.loss, result.pairs, result.trained);
     }
 
-    py::tuple plan(int64_t chunk, uint32_t epoch) const {
+    void replace_tokens(const Array<int32_t> &tokens) {
+        set_tokens(tokens);
+        keep_["tokens"] = tokens;
+        trainer_->restart();
+    }
+
+    py::tuple plan(int64_t chunk, uint32_t draw_epoch, int shared_words) const {
         w2v::ChunkPlan plan;
-        plan.compute(job_, chunk, epoch);
-        const int N = job_.shared_negatives, tiles = (plan.kept + job_.tile - 1) / job_.tile;
+        plan.compute(job_, chunk, draw_epoch);
+        const int tiles = (plan.kept + job_.tile - 1) / job_.tile;
         Array<int64_t> positions(plan.kept);
-        Array<int32_t> radius(plan.kept), negatives({tiles, N});
+        Array<int32_t> radius(plan.kept), drawn({tiles, shared_words});
         for (int i = 0; i < plan.kept; ++i) {
             positions.mutable_data()[i] = chunk * job_.chunk_size + plan.offset[i];
             radius.mutable_data()[i] = plan.radius[i];
         }
-        w2v::NegativeDraws draws;
-        draws.resize(N);
-        for (int t = 0; t < tiles; ++t) {
-            draws.draw(job_, chunk, t, epoch);
-            draws.resolve(job_, negatives.mutable_data() + static_cast<int64_t>(t) * N);
+        if (shared_words > 0) {
+            const w2v::Noise noise(objective_, job_.V);
+            w2v::Draws draws;
+            draws.resize(shared_words);
+            for (int t = 0; t < tiles; ++t) {
+                draws.draw(noise, job_.seed, chunk, t, draw_epoch);
+                draws.resolve(noise, drawn.mutable_data() + static_cast<int64_t>(t) * shared_words);
+            }
         }
-        return py::make_tuple(positions, radius, negatives);
+        return py::make_tuple(positions, radius, drawn);
     }
 
   private:
+    void set_tokens(const py::array &tokens) {
+        job_.tokens = pointer<int32_t>(tokens);
+        job_.n = tokens.shape(0);
+    }
+
     template <class T>
     static T *pointer(const py::object &object) {
         // Arrays may be read-only (a memory-mapped corpus): nothing is written through these pointers.
         return object.is_none() ? nullptr : const_cast<T *>(static_cast<const T *>(object.cast<py::array>().data()));
     }
 
-    py::dict keep_;
+    py::dict keep_, keep_objective_;
     Array<float> w_in_, w_out_;
-    std::vector<w2v::Noise> noise_;
     w2v::Job job_{};
+    w2v::Fields objective_;
     std::unique_ptr<w2v::Trainer> trainer_;
 };
 
@@ -130,15 +143,24 @@ const char *best_build() {
 }  // namespace
 
 PYBIND11_MODULE(W2V_MODULE, m) {
-    m.doc() = "Native word2vec kernels for one instruction set; used through w2vfast.kernels.native_step.";
+    m.doc() = "Native word2vec kernels for one instruction set; used through w2vfast.kernels.native.step.";
     m.attr("lanes") = w2v::LANES;
+    m.attr("compiler") = __VERSION__;
     m.def("best_build", &best_build);
     m.def("sigmoid", &sigmoid);
+    py::list objectives;
+    for (const w2v::ObjectiveEntry &entry : w2v::OBJECTIVES) objectives.append(entry.name);
+    m.attr("objectives") = py::tuple(objectives);
     py::class_<Step>(m, "Step")
         .def(
-            py::init<const py::dict &, Array<float>, Array<float>, int, bool>(), py::arg("fields"),
-            py::arg("w_in").noconvert(), py::arg("w_out").noconvert(), py::arg("workers"), py::arg("poison")
+            py::init<const py::dict &, const py::dict &, Array<float>, Array<float>, int, bool>(), py::arg("fields"),
+            py::arg("objective"), py::arg("w_in").noconvert(), py::arg("w_out").noconvert(), py::arg("workers"),
+            py::arg("poison")
         )
-        .def("train", &Step::train, py::arg("chunks").noconvert(), py::arg("first_rank"), py::arg("epoch"))
-        .def("plan", &Step::plan, py::arg("chunk"), py::arg("epoch"));
+        .def(
+            "train", &Step::train, py::arg("chunks").noconvert(), py::arg("done").noconvert(), py::arg("total"),
+            py::arg("start_rate"), py::arg("end_rate"), py::arg("draw_epoch"), py::arg("shared_words")
+        )
+        .def("replace_tokens", &Step::replace_tokens, py::arg("tokens").noconvert())
+        .def("plan", &Step::plan, py::arg("chunk"), py::arg("draw_epoch"), py::arg("shared_words"));
 }

@@ -5,6 +5,10 @@
 
 namespace w2v {
 
+// What the counters' last word parts (kernels/philox.py).
+constexpr uint32_t PURPOSE_TOKEN = 0;   // p = position: word 0 subsampling, word 1 window radius
+constexpr uint32_t PURPOSE_SHARED = 1;  // p = chunk << 32 | tile ordinal, k = pair of shared words
+
 // Philox of COUNT counters at once; c[w][i] is word w of counter i, replaced by word w of the result. Plain loops over
 // the counters, which compilers turn into 32 x 32 -> 64 bit vector products.
 template <int COUNT>

@@ -1,143 +1,174 @@
-// What both modes share: a tile's buffers, and the negatives' side of a step.
+// A tile: what it touches and with which weight, and the buffers that its step works in.
+//
+// Words as in kernels/contract.py. Distinct rows of a table that a tile touches are numbered: *inputs* are those of
+// W_in, *columns* those of W_out. Columns begin with the distinct shared ones, so that those are a dense block; a target
+// that is also shared is the same column.
 #pragma once
 
+#include "buffers.hpp"
 #include "dense.hpp"
-#include "gradients.hpp"
-#include "tile_plan.hpp"
+#include "numbering.hpp"
+#include "pairs.hpp"
+#include "plan.hpp"
+#include "table.hpp"
 
 namespace w2v {
 
+// Sizes that bound a tile: `shared` columns, and for each target of a row so many own pairs.
+struct TileShape {
+    int tokens, halo, shared, inputs, columns;
+    size_t windows, own;  // pairs
+
+    TileShape(const Job &job, int shared_columns, int own_per_target) : shared(shared_columns) {
+        const int64_t longest = std::min<int64_t>(job.n, job.chunk_size);
+        const int window = static_cast<int>(std::min<int64_t>(job.window, longest));
+        tokens = static_cast<int>(std::min<int64_t>(job.tile, longest));
+        halo = static_cast<int>(std::min<int64_t>(tokens + 2 * static_cast<int64_t>(window), longest));
+        windows = static_cast<size_t>(tokens) * static_cast<size_t>(std::min(2 * window, halo));
+        inputs = job.cbow ? halo : tokens;
+        columns = shared + (job.cbow ? tokens : halo) * own_per_target;
+        own = (job.cbow ? static_cast<size_t>(tokens) : windows) * static_cast<size_t>(own_per_target);
+    }
+};
+
+// Integers and weights only; made one tile ahead of the arithmetic, so that its rows can be fetched meanwhile. Weights
+// leave lr out.
+struct Tile {
+    float lr = 0;
+    int rows = 0, inputs = 0, shared = 0, columns = 0;
+    int64_t pairs = 0;  // the sum of n
+    std::vector<int32_t> input_id, column_id;
+    std::vector<float> targets;                   // [rows] n
+    std::vector<float> input_weight, own_weight;  // [inputs], [columns] without what shared pairs weigh
+    PairList own;                                 // row, column
+    PairList windows;                             // CBOW: row, input
+
+    // What a tile is built from: kept tokens begin .. end - 1 of the chunk, and all that their windows reach.
+    int begin = 0, end = 0, halo_begin = 0, halo_end = 0;
+    Numbering numbering;
+    std::vector<int32_t> word, number;  // of the tokens at hand
+
+    Tile(const Job &job, const TileShape &shape) {
+        input_id.resize(shape.inputs);
+        column_id.resize(shape.columns);
+        targets.resize(shape.tokens);
+        input_weight.resize(shape.inputs);
+        own_weight.resize(shape.columns);
+        own.resize(shape.own, shape.tokens, shape.columns);
+        windows.resize(job.cbow ? shape.windows : 0, shape.tokens, shape.inputs);
+        numbering.resize(std::max(shape.inputs, shape.columns));
+        word.resize(shape.tokens);
+        number.resize(shape.halo + PAIR_SLACK);
+    }
+
+    void start(const Job &job, const ChunkPlan &plan, int ordinal) {
+        begin = ordinal * job.tile;
+        end = std::min(begin + job.tile, plan.kept);
+        rows = inputs = 0;
+        own.clear();
+        windows.clear();
+        halo_begin = plan.kept;
+        halo_end = 0;
+        for (int i = begin; i < end; ++i) {
+            halo_begin = std::min(halo_begin, plan.first[i]);
+            halo_end = std::max(halo_end, plan.last[i] + 1);
+        }
+    }
+
+    int halo() const { return std::max(0, halo_end - halo_begin); }
+};
+
 // Tables and buffers of one worker; rows are `ld` floats apart, their padding beyond D is always 0.
 struct Workspace {
-    Rows w_in, w_out;
+    Table w_in, w_out;
     int64_t D;
-    int ld, vectors, ld_negatives;
+    int ld, vectors, ld_shared;
     Blocks<SUM_VECTORS> sum_blocks;
-    float share;                        // K / N
-    Buffer in, left, out;               // snapshots of W_in rows (CBOW), left operands, W_out rows
-    Buffer panel;                       // the negatives transposed, [D, ld_negatives]
-    Buffer score, pair_weight;          // [rows, ld_negatives]
-    Buffer pair_score, own_score;       // one a pair
-    Buffer step_left, step_out, step;   // updates of the left operands, of the negatives, of one row
-    Buffer column_share, negative_sum;  // [ld_negatives]: K / N times a negative's draws; its summed weight
+    Buffer input, left, right;          // snapshots of inputs (CBOW), rows, columns
+    Buffer panel;                       // the shared columns transposed, [D, ld_shared]
+    Buffer shared_score, pair_weight;   // [rows, ld_shared]: scores, then gradients; weights
+    Buffer own_score;                   // one an own pair: scores, then gradients
+    Buffer step_left, step_shared, step;  // updates of the rows, of the shared columns, of one table row
+    Buffer shared_weight, column_factor;  // [ld_shared]: a shared column's summed weight; a factor of its weights
+    Buffer input_share;                 // [rows] of the row's step that each input receives
 
-    Workspace(const Job &job, bool contended)
+    Workspace(const Job &job, const TileShape &shape, bool contended)
         : w_in(job.w_in, job.in_weight, job.D, static_cast<float>(job.cap), contended),
           w_out(job.w_out, job.out_weight, job.D, static_cast<float>(job.cap), contended),
           D(job.D),
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),
-          ld_negatives(padded(job.shared_negatives)),
-          sum_blocks(vectors),
-          share(static_cast<float>(static_cast<double>(job.negative) / job.shared_negatives)) {
-        const TileShape shape(job);
-        const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_negatives);
+          ld_shared(padded(shape.shared)),
+          sum_blocks(vectors) {
+        const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_shared);
         const size_t rows = (shape.tokens / SCORE_ROWS + 1) * SCORE_ROWS;
-        if (job.cbow) in.resize(shape.in_rows * row);
+        if (job.cbow) input.resize(shape.inputs * row);
         left.resize(rows * row);
-        out.resize(shape.out_rows * row);
+        right.resize(shape.columns * row);
         panel.resize(static_cast<size_t>(vectors) * LANES * score_row);
-        score.resize(rows * score_row);
+        shared_score.resize(rows * score_row);
         pair_weight.resize(rows * score_row);
-        pair_score.resize(shape.pairs + PAIR_SLACK);
-        own_score.resize(shape.tokens + PAIR_SLACK);
+        own_score.resize(shape.own + PAIR_SLACK);
         step_left.resize(rows * row);
-        step_out.resize(shape.negatives * row);
+        step_shared.resize(shape.shared * row);
         step.resize(row);
-        column_share.resize(score_row);
-        negative_sum.resize(score_row);
+        shared_weight.resize(score_row);
+        column_factor.resize(score_row);
+        input_share.resize(shape.tokens);
     }
 
     // Fills with NaN all that a tile must not read before it is written: for tests.
     void poison() {
         const float nan = std::numeric_limits<float>::quiet_NaN();
-        for (Buffer *rows : {&in, &left, &out, &step_left, &step_out, &step}) {
+        for (Buffer *rows : {&input, &left, &right, &step_left, &step_shared, &step}) {
             for (size_t i = 0; i < rows->size(); ++i) {
                 if (static_cast<int64_t>(i % ld) < D) rows->data()[i] = nan;
             }
         }
-        for (Buffer *flat : {&panel, &score, &pair_weight, &pair_score, &own_score, &column_share, &negative_sum}) {
+        for (Buffer *flat :
+             {&panel, &shared_score, &pair_weight, &own_score, &shared_weight, &column_factor, &input_share}) {
             std::fill(flat->data(), flat->data() + flat->size(), nan);
         }
     }
 
     float *row(Buffer &rows, int r) { return rows.data() + static_cast<size_t>(r) * ld; }
-    int negative_vectors(const TilePlan &tile) const { return (tile.negatives + LANES - 1) / LANES; }
+    int shared_vectors(const Tile &tile) const { return (tile.shared + LANES - 1) / LANES; }
 };
 
-// Rows to prefetch a block of each kind of work: in proportion to what a block takes at T = N = 32, about three rows a
+// Fetches the rows of a tile, a few at each tick of the arithmetic of the tile before: all at once they would wait
+// for each other in the queue of outstanding misses, and the arithmetic behind them.
+class Ahead {
+  public:
+    Ahead(Table &w_in, Table &w_out, const Tile *tile)
+        : w_in_(w_in), w_out_(w_out), tile_(tile), rows_(tile ? tile->inputs + tile->columns : 0) {}
+
+    W2V_INLINE void tick(int rows) {
+        const int end = std::min(at_ + rows, rows_);
+        for (; at_ < end; ++at_) {
+            const int column = at_ - tile_->inputs;
+            if (column < 0) {
+                w_in_.prefetch(tile_->input_id[at_]);
+            } else {
+                w_out_.prefetch(tile_->column_id[column]);
+            }
+        }
+    }
+
+    void finish() { tick(rows_); }
+
+  private:
+    Table &w_in_, &w_out_;
+    const Tile *tile_;
+    int rows_, at_ = 0;
+};
+
+// Rows to fetch a block of each kind of work: in proportion to what a block takes at T = N = 32, about three rows a
 // thousand cycles, so that the misses spread over the tile.
 constexpr int SCORES_AHEAD = 6, UPDATE_AHEAD = 3, PAIRS_AHEAD = 1;
 
 // Copies the rows of a table that a tile names into a buffer.
-inline void read_rows(Workspace &w, Rows &table, const std::vector<int32_t> &id, int count, Buffer &to) {
+inline void read_rows(Workspace &w, Table &table, const std::vector<int32_t> &id, int count, Buffer &to) {
     table.each(id, count, [&](int r) { table.read(id[r], w.row(to, r)); });
-}
-
-// Scores left rows against the negatives and turns them into gradients in `score`; fills negative_sum. Weights lose
-// `masked` where `mask` is set. Returns the loss.
-inline float negatives_side(Workspace &w, const TilePlan &tile, const PairList &masked, bool mask, Ahead &ahead) {
-    const int vectors = w.negative_vectors(tile), width = vectors * LANES, ld = w.ld_negatives;
-    transpose_rows(w.out.data(), w.ld, tile.negatives, static_cast<int>(w.D), w.panel.data(), ld);
-    scores(
-        w.left.data(), w.ld, tile.rows, w.panel.data(), ld, vectors, static_cast<int>(w.D), w.score.data(), ld,
-        [&] { ahead.tick(SCORES_AHEAD); }
-    );
-    float *sums = w.negative_sum.data();
-    if (tile.uniform) {
-        float total = 0;
-        for (int r = 0; r < tile.rows; ++r) total += tile.row_weight[r];
-        std::fill(sums, sums + width, total * w.share);
-        return uniform_negative_gradients(
-            w.score.data(), ld, tile.rows, vectors, tile.row_weight.data(), w.share, tile.lr
-        );
-    }
-    for (int k = 0; k < width; ++k) w.column_share.data()[k] = w.share * tile.negative_count[k];
-    for (int r = 0; r < tile.rows; ++r) {
-        float *row = w.pair_weight.data() + static_cast<size_t>(r) * ld;
-        std::fill(row, row + width, tile.row_weight[r]);
-    }
-    if (mask) {
-        const int touched = masked.start[tile.negatives];
-        for (int i = 0; i < touched; ++i) {
-            const int p = masked.by_col_pair[i];
-            w.pair_weight.data()[static_cast<size_t>(masked.row[p]) * ld + masked.col[p]] -= 1;
-        }
-    }
-    const float loss = negative_gradients(
-        w.score.data(), w.pair_weight.data(), ld, tile.rows, vectors, w.column_share.data(), tile.lr
-    );
-    std::fill(sums, sums + width, 0.0f);
-    for (int r = 0; r < tile.rows; ++r) {
-        const float *row = w.pair_weight.data() + static_cast<size_t>(r) * ld;
-        for (int k = 0; k < width; ++k) sums[k] += row[k];
-    }
-    return loss;
-}
-
-// Adds to W_out what the left rows teach it: through the negatives (gradients in `score`) and through `pairs`.
-inline void update_outputs(
-    Workspace &w, const TilePlan &tile, const PairList &pairs, const float *g, Ahead &ahead
-) {
-    rank_update(
-        w.score.data(), 1, w.ld_negatives, tile.negatives, tile.rows, w.left.data(), w.ld, w.vectors, w.step_out.data(),
-        w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
-    );
-    ahead.finish();
-    w.w_out.each(tile.out_id, tile.out_count, [&](int c) {
-        const int32_t *index = pairs.by_col_row.data() + pairs.start[c];
-        const int32_t *pair = pairs.by_col_pair.data() + pairs.start[c];
-        const int count = pairs.in_column(c);
-        const auto weight = [&](int i) { return g[pair[i]]; };
-        if (c < tile.negatives) {
-            float *step = w.row(w.step_out, c);
-            if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
-            w.w_out.add(tile.out_id[c], step, tile.out_weight[c] + w.negative_sum.data()[c], tile.lr);
-        } else if (count > 0) {
-            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
-            w.w_out.add(tile.out_id[c], w.step.data(), tile.out_weight[c], tile.lr);
-        }
-    });
 }
 
 }  // namespace w2v

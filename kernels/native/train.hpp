@@ -1,14 +1,16 @@
-// Workers: each takes the next chunk and trains on its tiles, planning one tile ahead of the arithmetic.
+// Workers: each takes the next chunk and trains on its tiles, building one tile ahead of the arithmetic.
 #pragma once
 
 #include <atomic>
 #include <exception>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
-#include "tile_cbow.hpp"
-#include "tile_sg.hpp"
+#include "objectives/nce.hpp"
+#include "objectives/negative_sampling.hpp"
+#include "step.hpp"
 
 namespace w2v {
 
@@ -17,56 +19,136 @@ struct Result {
     int64_t pairs = 0, trained = 0;
 };
 
+// One thread's part; which input side and objective it is made for is decided once.
 class Worker {
   public:
-    Worker(const Job &job, bool contended) : job_(job), workspace_(job, contended) {
-        for (TilePlan &tile : tiles_) tile.resize(job);
-    }
+    virtual ~Worker() = default;
+    // Trains on the `place`-th chunk of a visit.
+    virtual void train_chunk(const Visit &visit, int64_t place, bool poison, Result &result) = 0;
+};
 
-    void train_chunk(int64_t chunk, int64_t rank, uint32_t epoch, bool poison, Result &result) {
-        plan_.compute(job_, chunk, epoch);
+template <class Input, class Objective>
+class TileWorker final : public Worker {
+  public:
+    TileWorker(const Job &job, const Objective &objective, int shared_words, bool contended)
+        : job_(job),
+          shape_(job, objective.shared_columns(shared_words), Objective::OWN_PER_TARGET),
+          tiles_{Next(job, objective, shape_), Next(job, objective, shape_)},
+          workspace_(job, shape_, contended) {}
+
+    void train_chunk(const Visit &visit, int64_t place, bool poison, Result &result) override {
+        const int64_t chunk = visit.chunks[place];
+        plan_.compute(job_, chunk, visit.draw_epoch);
         const int tiles = (plan_.kept + job_.tile - 1) / job_.tile;
-        for (int t = 0; t < std::min(tiles, 2); ++t) tiles_[t].draw(job_, chunk, epoch, t);
-        if (tiles > 0) tiles_[0].build(job_, plan_, rank, epoch, 0);
+        for (int t = 0; t < std::min(tiles, 2); ++t) tiles_[t].columns.draw(job_, chunk, visit.draw_epoch, t);
+        if (tiles > 0) build(visit, place, tiles_[0], 0);
         for (int t = 0; t < tiles; ++t) {
-            TilePlan &tile = tiles_[t % 2], &next = tiles_[(t + 1) % 2];
+            Next &now = tiles_[t % 2], &next = tiles_[(t + 1) % 2];
             const bool more = t + 1 < tiles;
-            if (more) next.build(job_, plan_, rank, epoch, t + 1);
-            if (t + 2 < tiles) tile.draw(job_, chunk, epoch, t + 2);
+            if (more) build(visit, place, next, t + 1);
+            if (t + 2 < tiles) now.columns.draw(job_, chunk, visit.draw_epoch, t + 2);
             if (poison) workspace_.poison();
-            Ahead ahead(workspace_.w_in, workspace_.w_out, more ? &next : nullptr);
-            const auto step = job_.cbow ? cbow_tile : skip_gram_tile;
-            result.loss += step(job_, workspace_, tile, ahead);
-            result.pairs += tile.positives;
+            Ahead ahead(workspace_.w_in, workspace_.w_out, more ? &next.tile : nullptr);
+            result.loss += tile_step<Input>(job_, workspace_, now.tile, now.columns, ahead);
+            result.pairs += now.tile.pairs;
         }
         result.trained += plan_.kept;
     }
 
   private:
+    using Columns = typename Objective::Columns;
+
+    struct Next {
+        Tile tile;
+        Columns columns;
+        Next(const Job &job, const Objective &objective, const TileShape &shape)
+            : tile(job, shape), columns(objective, shape) {}
+    };
+
+    void build(const Visit &visit, int64_t place, Next &next, int ordinal) {
+        next.tile.start(job_, plan_, ordinal);
+        next.tile.lr = static_cast<float>(visit.learning_rate(place, plan_.offset[next.tile.begin]));
+        next.columns.name_shared(next.tile);
+        Input::build(job_, plan_, next.tile, next.columns);
+        next.columns.finish(next.tile);
+    }
+
     const Job &job_;
+    TileShape shape_;
     ChunkPlan plan_;
-    TilePlan tiles_[2];
+    Next tiles_[2];
     Workspace workspace_;
 };
 
+// An objective with its arrays, shared by all workers, and a way to make one for it.
+class Workers {
+  public:
+    virtual ~Workers() = default;
+    virtual std::unique_ptr<Worker> make(const Job &job, int shared_words, bool contended) const = 0;
+};
+
+template <class Objective>
+class WorkersOf final : public Workers {
+  public:
+    WorkersOf(const Fields &fields, int64_t V) : objective_(fields, V) {}
+
+    std::unique_ptr<Worker> make(const Job &job, int shared_words, bool contended) const override {
+        if (job.cbow) return std::make_unique<TileWorker<WindowInput, Objective>>(job, objective_, shared_words, contended);
+        return std::make_unique<TileWorker<WordInput, Objective>>(job, objective_, shared_words, contended);
+    }
+
+  private:
+    Objective objective_;
+};
+
+template <class Objective>
+std::unique_ptr<Workers> workers_of(const Fields &fields, int64_t V) {
+    return std::make_unique<WorkersOf<Objective>>(fields, V);
+}
+
+struct ObjectiveEntry {
+    const char *name;
+    std::unique_ptr<Workers> (*workers)(const Fields &, int64_t V);
+};
+
+// Every objective of this backend, by the name of its value in Python.
+constexpr ObjectiveEntry OBJECTIVES[] = {
+    {"negative-sampling", workers_of<NegativeSampling>},
+    {"nce", workers_of<Nce>},
+};
+
+inline std::unique_ptr<Workers> workers_for(const std::string &objective, const Fields &fields, int64_t V) {
+    for (const ObjectiveEntry &entry : OBJECTIVES) {
+        if (objective == entry.name) return entry.workers(fields, V);
+    }
+    throw std::invalid_argument("no such objective: " + objective);
+}
+
 class Trainer {
   public:
-    Trainer(const Job &job, int workers, bool poison) : job_(job), poison_(poison), workers_(workers) {}
+    Trainer(const Job &job, std::unique_ptr<Workers> make, int workers, bool poison)
+        : job_(job), make_(std::move(make)), poison_(poison), workers_(workers) {}
 
-    // Trains on chunks[0 .. count); the first one is the first_rank-th of the epoch. With one worker the result, tables
-    // and loss, is the same bit for bit on every run.
-    Result train(const int64_t *chunks, int64_t count, int64_t first_rank, uint32_t epoch) {
-        const int active = static_cast<int>(std::min<int64_t>(static_cast<int64_t>(workers_.size()), count));
+    // Forgets what was sized for the job's tokens or another number of shared words.
+    void restart() {
+        for (std::unique_ptr<Worker> &worker : workers_) worker.reset();
+    }
+
+    // Trains on a visit's chunks. With one worker the result, tables and loss, is the same bit for bit on every run.
+    Result train(const Visit &visit) {
+        if (visit.shared_words != shared_words_) restart();
+        shared_words_ = visit.shared_words;
+        const int active = static_cast<int>(std::min<int64_t>(static_cast<int64_t>(workers_.size()), visit.count));
         std::vector<Result> results(workers_.size());
         std::vector<std::exception_ptr> errors(workers_.size());
         std::atomic<int64_t> next{0};
         const auto work = [&](int id) {
             try {
-                if (!workers_[id]) workers_[id] = std::make_unique<Worker>(job_, workers_.size() > 1);
+                if (!workers_[id]) workers_[id] = make_->make(job_, shared_words_, workers_.size() > 1);
                 Worker &worker = *workers_[id];
                 Result mine;  // in a cache line of its own
-                for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-                    worker.train_chunk(chunks[i], first_rank + i, epoch, poison_, mine);
+                for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < visit.count;) {
+                    worker.train_chunk(visit, i, poison_, mine);
                 }
                 results[id] = mine;
             } catch (...) {
@@ -78,7 +160,7 @@ class Trainer {
             for (int id = 1; id < active; ++id) threads.emplace_back(work, id);
         } catch (...) {
             errors[0] = std::current_exception();
-            next = count;
+            next = visit.count;
         }
         if (active > 0 && !errors[0]) work(0);
         for (std::thread &thread : threads) thread.join();
@@ -96,7 +178,9 @@ class Trainer {
 
   private:
     const Job &job_;
+    std::unique_ptr<Workers> make_;
     bool poison_;
+    int shared_words_ = -1;
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -1,6 +1,6 @@
 """How long a tile is, how many negatives it shares, and how many tokens are in flight, for a corpus and a backend.
 
-EXPERIMENTS.md has the measurements behind the constants.
+docs/experiments.md has the measurements behind the constants.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""The plan in PyTorch, on any device: Philox, compaction of kept tokens, radii, sentences and shared negatives.
+"""The plan in PyTorch, on any device: Philox, compaction of kept tokens, radii, sentences and shared words.
 
 Integers are int64 throughout: products of 32-bit words wrap around 2^64 without harm to their low and high halves.
-Everything is made for a group of chunks at once (torch_step.py bounds it to a million positions).
+Everything is made for a group of chunks at once (step.py bounds it to a million positions).
 """
 
 from dataclasses import dataclass
@@ -9,30 +9,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from w2vfast.kernels import contract
-from w2vfast.kernels.contract import Job
+from w2vfast.kernels.contract import ID_MASK, Job
+from w2vfast.kernels.noise import NoiseTable
+from w2vfast.kernels.philox import MULTIPLIERS, PURPOSE_SHARED, PURPOSE_TOKEN, ROUNDS, WEYL
 
 LOW = 0xFFFFFFFF
 SLICE = 1 << 15  # counters a pass: Philox's state stays in a core's cache
 
 
-def philox(seed: int, c0: Tensor, c1: Tensor, epoch: int, c3: Tensor | int) -> Tensor:
-    """Return Philox4x32-10 of int64 [n] counters as int64 [4, n] of 32-bit words; see contract.philox4x32."""
+def philox(seed: int, c0: Tensor, c1: Tensor, draw_epoch: int, c3: Tensor | int) -> Tensor:
+    """Return Philox4x32-10 of int64 [n] counters as int64 [4, n] of 32-bit words; see philox.philox4x32."""
     n, on_host = len(c0), c0.device.type == "cpu"
     out = torch.empty((4, n), dtype=torch.int64, device=c0.device)
     step = SLICE if on_host else max(n, 1)
     for i in range(0, n, step):
         x0, x1 = c0[i : i + step], c1[i : i + step]
-        x2 = torch.full_like(x0, epoch)
+        x2 = torch.full_like(x0, draw_epoch)
         x3 = c3[i : i + step] if isinstance(c3, Tensor) else torch.full_like(x0, c3)
         k0, k1 = seed & LOW, (seed >> 32) & LOW
-        for _ in range(contract.PHILOX_ROUNDS):
-            p0 = x0 * contract.PHILOX_MULTIPLIERS[0]
-            p1 = x2 * contract.PHILOX_MULTIPLIERS[1]
+        for _ in range(ROUNDS):
+            p0 = x0 * MULTIPLIERS[0]
+            p1 = x2 * MULTIPLIERS[1]
             x0 = ((p1 >> 32) & LOW).bitwise_xor_(x1).bitwise_xor_(k0)
             x2 = ((p0 >> 32) & LOW).bitwise_xor_(x3).bitwise_xor_(k1)
             x1, x3 = p1.bitwise_and_(LOW), p0.bitwise_and_(LOW)
-            k0, k1 = (k0 + contract.PHILOX_WEYL[0]) & LOW, (k1 + contract.PHILOX_WEYL[1]) & LOW
+            k0, k1 = (k0 + WEYL[0]) & LOW, (k1 + WEYL[1]) & LOW
         for word, x in enumerate((x0, x1, x2, x3)):
             out[word, i : i + step] = x
     return out
@@ -58,12 +59,12 @@ class GroupPlan:
 
 
 def plan_tokens(
-    job: Job, tables: "PlanTables", tokens: Tensor, positions: Tensor, chunk: Tensor, epoch: int
+    job: Job, keep_threshold: Tensor, tokens: Tensor, positions: Tensor, chunk: Tensor, draw_epoch: int
 ) -> GroupPlan:
     """Return the plan of a group: `tokens` int64 [n] with sign bits, their `positions`, and their `chunk`'s place."""
-    word = tokens & int(contract.ID_MASK)
-    draws = philox(job.seed, positions & LOW, positions >> 32, epoch, contract.PURPOSE_TOKEN)
-    kept = draws[0] <= tables.keep_threshold[word]
+    word = tokens & int(ID_MASK)
+    draws = philox(job.seed, positions & LOW, positions >> 32, draw_epoch, PURPOSE_TOKEN)
+    kept = draws[0] <= keep_threshold[word]
     # A sentence ends after its last token; an end also where the chunk changes, so that windows stop there.
     ends = tokens < 0
     ends[:-1] |= chunk[1:] != chunk[:-1]
@@ -81,33 +82,24 @@ def plan_tokens(
     return GroupPlan(positions[kept], word[kept], radius[kept], sentence[kept], start, stop, tile_chunk, ordinal)
 
 
-def draw_negatives(job: Job, tables: "PlanTables", chunk: Tensor, ordinal: Tensor, epoch: int) -> Tensor:
-    """Return the shared negatives of tiles, int64 [tiles, N], from their chunks' numbers and ordinals in the chunk."""
-    pairs = (job.shared_negatives + 1) // 2
-    k = torch.arange(pairs, device=chunk.device).repeat(len(chunk))
-    words = philox(
-        job.seed,
-        ordinal.repeat_interleave(pairs),
-        chunk.repeat_interleave(pairs),
-        epoch,
-        contract.PURPOSE_NEGATIVE | k << 8,
-    )
-    r0, r1 = words[0::2].T.reshape(-1), words[1::2].T.reshape(-1)
-    column = mulhi(r0, len(tables.noise_prob))
-    drawn = torch.where(r1 < tables.noise_prob[column], column, tables.noise_alias[column])
-    return drawn.view(len(chunk), 2 * pairs)[:, : job.shared_negatives]
+class Noise:
+    """A job's noise table on a device, int64 [V]."""
 
+    def __init__(self, table: NoiseTable, device: torch.device) -> None:
+        self._prob, self._alias = (torch.from_numpy(a.astype("int64")).to(device) for a in (table.prob, table.alias))
 
-@dataclass(frozen=True, eq=False)
-class PlanTables:
-    """The job's per-word tables on the step's device, int64 [V]."""
-
-    keep_threshold: Tensor
-    noise_prob: Tensor
-    noise_alias: Tensor
-
-    @classmethod
-    def of(cls, job: Job, device: torch.device) -> "PlanTables":
-        """Copy a job's tables to a device."""
-        arrays = (job.keep_threshold, job.noise_prob, job.noise_alias)
-        return cls(*(torch.from_numpy(array.astype("int64")).to(device) for array in arrays))
+    def draw(self, seed: int, chunk: Tensor, ordinal: Tensor, draw_epoch: int, count: int) -> Tensor:
+        """Return the shared words of tiles, int64 [tiles, count], from their chunks' numbers and their ordinals."""
+        pairs = (count + 1) // 2
+        k = torch.arange(pairs, device=chunk.device).repeat(len(chunk))
+        words = philox(
+            seed,
+            ordinal.repeat_interleave(pairs),
+            chunk.repeat_interleave(pairs),
+            draw_epoch,
+            PURPOSE_SHARED | k << 8,
+        )
+        r0, r1 = words[0::2].T.reshape(-1), words[1::2].T.reshape(-1)
+        column = mulhi(r0, len(self._prob))
+        drawn = torch.where(r1 < self._prob[column], column, self._alias[column])
+        return drawn.view(len(chunk), 2 * pairs)[:, :count]

@@ -1,29 +1,28 @@
-"""The native CPU backend: picks the widest build of kernels/native that this processor runs, and checks its input.
+"""The native CPU backend's Step: picks the widest build that this processor runs, and checks its input.
 
 The builds differ in speed and in the last bits of a float, not in what they compute. Threads share the tables in place
-and each takes the next chunk (kernels/native/rows.hpp has the argument why that is safe); one worker is reproducible
+and each takes the next chunk (kernels/native/table.hpp has the argument why that is safe); one worker is reproducible
 bit for bit.
 """
 
 import importlib
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast.kernels import contract
-from w2vfast.kernels.contract import ChunkPlan, Job, StepResult
+from w2vfast.kernels.contract import ChunkPlan, Job, Objective, StepResult, Visit
 
 BUILDS = ("base", "avx2", "avx512")  # each runs where the next one does
 MAX_VECTOR_SIZE = 65_536
 MAX_TILE = 4096
 MAX_WINDOW = 4096
-MAX_NEGATIVE = 1 << 20
 
 
 def _module(build: str) -> Any:
-    return importlib.import_module(f"w2vfast.kernels._native_{build}")
+    return importlib.import_module(f"w2vfast.kernels.native._{build}")
 
 
 def unavailable_reason() -> str | None:
@@ -48,6 +47,11 @@ def runnable_builds() -> list[str]:
     return present
 
 
+def objectives() -> tuple[str, ...]:
+    """Return the names of the objectives that the builds have."""
+    return tuple(_module("base").objectives)
+
+
 def create_step(
     job: Job,
     w_in: NDArray[np.float32],
@@ -64,7 +68,6 @@ def create_step(
     fills the tiles' buffers with NaN before each tile; both are for tests. Raises ValueError for what it cannot honour.
     """
     contract.check(job, w_in, w_out)
-    contract.check_ids(job)
     if device != "cpu":
         raise ValueError(f"the native backend runs on the CPU, not on {device!r}")
     if workers < 1:
@@ -80,9 +83,7 @@ def create_step(
         ("vector_size", w_in.shape[1], MAX_VECTOR_SIZE),
         ("tile", job.tile, MAX_TILE),
         ("window", job.window, MAX_WINDOW),
-        ("negative", job.negative, MAX_NEGATIVE),
         ("chunk_size", job.chunk_size, 1 << 30),
-        ("epochs", job.epochs, 1 << 30),
     ):
         if value > most:
             raise ValueError(f"{name} must be at most {most} on the native backend, not {value}")
@@ -99,20 +100,39 @@ class NativeStep:
         self, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int, build: str, poison: bool
     ) -> None:
         self.build = build
-        self._job, self._w_in, self._w_out = job, w_in, w_out
+        self._job, self._tokens, self._w_in, self._w_out = job, job.tokens, w_in, w_out
         values = {field.name: getattr(job, field.name) for field in fields(job)}
-        self._step = _module(build).Step(values, w_in, w_out, workers, poison)
+        objective = {"name": job.objective.name} | _flat(job.objective)
+        self._step = _module(build).Step(values, objective, w_in, w_out, workers, poison)
 
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the tables, the arrays that were given."""
         return self._w_in, self._w_out
 
-    def plan(self, chunk: int, epoch: int) -> ChunkPlan:
+    def plan(self, chunk: int, draw_epoch: int, shared_words: int) -> ChunkPlan:
         """Return the plan of one chunk."""
-        contract.check_chunks(self._job, np.array([chunk], np.int64), 0, epoch)
-        return ChunkPlan(*self._step.plan(chunk, epoch))
+        contract.check_chunk(self._job, self._tokens, chunk, draw_epoch, shared_words)
+        return ChunkPlan(*self._step.plan(chunk, draw_epoch, shared_words))
 
-    def train(self, chunks: NDArray[np.int64], first_rank: int, epoch: int) -> StepResult:
-        """Train on chunks in visiting order; other Python threads run meanwhile."""
-        contract.check_chunks(self._job, chunks, first_rank, epoch)
-        return StepResult(*self._step.train(np.ascontiguousarray(chunks), first_rank, epoch))
+    def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
+        """Train on other tokens from now on."""
+        contract.check_tokens(self._job, tokens)
+        self._step.replace_tokens(tokens)
+        self._tokens = tokens
+
+    def train(self, visit: Visit) -> StepResult:
+        """Train on a visit's chunks; other Python threads run meanwhile."""
+        contract.check_visit(self._job, self._tokens, visit)
+        return StepResult(*self._step.train(**vars(visit)))
+
+
+def _flat(objective: Objective) -> dict[str, Any]:
+    """Return an objective's fields, those of a value within it as `name_field`."""
+    found: dict[str, Any] = {}
+    for field in fields(objective):  # type: ignore[arg-type]
+        value = getattr(objective, field.name)
+        if is_dataclass(value):
+            found |= {f"{field.name}_{name}": inner for name, inner in _flat(value).items()}  # type: ignore[arg-type]
+        else:
+            found[field.name] = value
+    return found

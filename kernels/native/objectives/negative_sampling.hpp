@@ -1,0 +1,34 @@
+// Negative sampling (kernels/objectives/negative_sampling.py).
+#pragma once
+
+#include "../drawn.hpp"
+
+namespace w2v {
+
+class NegativeSampling {
+  public:
+    NegativeSampling(const Fields &fields, int64_t V)
+        : noise_(fields, V), negative_(fields.number("negative")), mask_(fields.number("mask") != 0) {}
+
+    static constexpr int OWN_PER_TARGET = 1;
+    int shared_columns(int shared_words) const { return shared_words; }
+
+    class Columns : public DrawnColumns {
+      public:
+        Columns(const NegativeSampling &objective, const TileShape &shape)
+            : DrawnColumns(objective.noise_, objective.negative_, shape), mask_(objective.mask_) {}
+
+        void finish(Tile &tile) { DrawnColumns::finish(tile, mask_); }
+        float gradients(Workspace &w, const Tile &tile) { return logistic_gradients(w, tile, mask_); }
+
+      private:
+        bool mask_;
+    };
+
+  private:
+    Noise noise_;
+    double negative_;
+    bool mask_;
+};
+
+}  // namespace w2v

@@ -1,0 +1,72 @@
+// The tile step: rows of an input side against the columns of an objective, one gradient, two tables updated.
+//
+//     S = V . U^T    dV = G . U    dU = G^T . V      (kernels/contract.py, "The tile step")
+//
+// dense over the shared columns, sparse over the own pairs.
+#pragma once
+
+#include "inputs.hpp"
+
+namespace w2v {
+
+// Adds to W_out what the rows teach their columns; gradients stand where the scores stood.
+inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
+    const PairList &own = tile.own;
+    rank_update(
+        w.shared_score.data(), 1, w.ld_shared, tile.shared, tile.rows, w.left.data(), w.ld, w.vectors,
+        w.step_shared.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
+    );
+    ahead.finish();
+    const float *g = w.own_score.data();
+    w.w_out.each(tile.column_id, tile.columns, [&](int c) {
+        const int32_t *index = own.by_col_row.data() + own.start[c];
+        const int32_t *pair = own.by_col_pair.data() + own.start[c];
+        const int count = own.in_column(c);
+        const auto weight = [&](int i) { return g[pair[i]]; };
+        if (c < tile.shared) {
+            float *step = w.row(w.step_shared, c);
+            if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
+            w.w_out.add(tile.column_id[c], step, tile.own_weight[c] + w.shared_weight.data()[c], tile.lr);
+        } else if (count > 0) {
+            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
+            w.w_out.add(tile.column_id[c], w.step.data(), tile.own_weight[c], tile.lr);
+        }
+    });
+}
+
+// Trains on one tile; returns the loss from the scores before the update.
+template <class Input, class Columns>
+inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Columns &columns, Ahead &ahead) {
+    if (tile.rows == 0) return 0;
+    const PairList &own = tile.own;
+    Input::read(w, tile);
+    read_rows(w, w.w_out, tile.column_id, tile.columns, w.right);
+    Input::make(job, w, tile, ahead);
+
+    const int D = static_cast<int>(w.D);
+    transpose_rows(w.right.data(), w.ld, tile.shared, D, w.panel.data(), w.ld_shared);
+    scores(
+        w.left.data(), w.ld, tile.rows, w.panel.data(), w.ld_shared, w.shared_vectors(tile), D, w.shared_score.data(),
+        w.ld_shared, [&] { ahead.tick(SCORES_AHEAD); }
+    );
+    pair_dots(
+        own, w.left.data(), w.ld, w.right.data(), w.ld, w.vectors, w.own_score.data(), [&] { ahead.tick(PAIRS_AHEAD); }
+    );
+    const float loss = columns.gradients(w, tile);
+
+    rank_update(
+        w.shared_score.data(), w.ld_shared, 1, tile.rows, tile.shared, w.right.data(), w.ld, w.vectors,
+        w.step_left.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
+    );
+    const float *g = w.own_score.data();
+    for (int s = 0, p = 0; s < own.segments; p = own.segment_end[s++]) {
+        const auto weight = [&](int i) { return g[p + i]; };
+        float *step = w.row(w.step_left, own.segment_row[s]);
+        sum_rows<true>(own.col.data() + p, own.segment_end[s] - p, weight, w.right.data(), w.ld, w.sum_blocks, step);
+    }
+    update_columns(w, tile, ahead);
+    Input::give_back(job, w, tile);
+    return loss;
+}
+
+}  // namespace w2v

@@ -1,0 +1,119 @@
+"""The input sides of a batch of tiles: rows made from W_in, their targets, and the way back of their gradients.
+
+B tiles, T rows (some of them empty), H = T + 2 W tokens of halo, D vector size, L own pairs a target, C shared columns.
+An input side scores its rows against `right` [B, P, D], the rows of W_out of the targets' columns and then of the
+shared ones, as [B, T, own + C]: own is what it lays its own pairs out in, most of them empty in skip-gram.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Tiles that are computed from one snapshot of the tables."""
+
+    tokens: Tensor  # int64 [B, T]
+    halo: Tensor  # int64 [B, H]
+    window: Tensor  # bool [B, T, H] which tokens of the halo are in a token's window
+    shared_words: Tensor  # int64 [B, N]
+    rate: Tensor  # [B, 1, 1]
+
+
+class WordInput:
+    """Skip-gram: a row a token, W_in of its word; its targets are the words of its window, laid out as [T, H L]."""
+
+    def __init__(self, batch: Batch, w_in: Tensor, own_per_target: int) -> None:
+        self.targets = batch.halo
+        self.left = embedding(batch.tokens, w_in)
+        self._tokens = batch.tokens
+        self._window = batch.window.to(w_in.dtype)
+        self.n = self._window.sum(2, keepdim=True)
+        self.own = self._window if own_per_target == 1 else self._window.repeat_interleave(own_per_target, 2)
+
+    def hits(self, words: Tensor) -> Tensor:
+        """Return how many of each row's targets are each of the tile's `words` [B, C], as [B, T, C]."""
+        same = (self.targets[:, :, None] == words[:, None, :]).to(self._window.dtype)
+        return torch.bmm(self._window, same)
+
+    def score(self, right: Tensor) -> Tensor:
+        """Return the scores."""
+        return torch.bmm(self.left, right.transpose(1, 2))
+
+    def back(self, gradient: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of `left` and of `right`."""
+        return torch.bmm(gradient, right), torch.bmm(gradient.transpose(1, 2), self.left)
+
+    def of_columns(self, values: Tensor) -> Tensor:
+        """Lay a value a column, [B, P], out as scores are, to be broadcast against them."""
+        return values[:, None, :]
+
+    def column_weight(self, weight: Tensor) -> Tensor:
+        """Return what each column's pairs weigh together, [B, P]."""
+        return weight.sum(1)
+
+    def give_back(self, d_left: Tensor, weight_per_pair: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows of W_in [B, R], their gradients [B, R, D], and what each weighs in the row cap [B, R]."""
+        return self._tokens, d_left, self.n.squeeze(2) * weight_per_pair
+
+
+class WindowInput:
+    """CBOW: a row a token, the sum or mean of its window; its target is the token, laid out as [T, L]."""
+
+    def __init__(self, batch: Batch, w_in: Tensor, own_per_target: int, mean: bool) -> None:
+        self.targets = batch.tokens
+        self._halo = batch.halo
+        self._window = batch.window.to(w_in.dtype)
+        length = self._window.sum(2, keepdim=True)
+        self._one_nth, self._mean = 1 / length.clamp(min=1), mean
+        self.left = torch.bmm(self._window, embedding(batch.halo, w_in))
+        if mean:
+            self.left *= self._one_nth
+        self.n = (length > 0).to(w_in.dtype)
+        self.own = self.n.expand(-1, -1, own_per_target)
+
+    def hits(self, words: Tensor) -> Tensor:
+        """See WordInput."""
+        return self.n * (self.targets[:, :, None] == words[:, None, :])
+
+    def _apart(self, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the own columns [B, T, L, D] and the shared ones [B, C, D]."""
+        T, L = self.own.shape[1:]
+        return right[:, : T * L].unflatten(1, (T, L)), right[:, T * L :]
+
+    def score(self, right: Tensor) -> Tensor:
+        """Return the scores."""
+        own, shared = self._apart(right)
+        return torch.cat([(self.left[:, :, None] * own).sum(3), torch.bmm(self.left, shared.transpose(1, 2))], 2)
+
+    def back(self, gradient: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of `left` and of `right`."""
+        own, shared = self._apart(right)
+        L = own.shape[2]
+        g_own, g_shared = gradient[:, :, :L, None], gradient[:, :, L:]
+        d_left = (g_own * own).sum(2) + torch.bmm(g_shared, shared)
+        d_own = (g_own * self.left[:, :, None]).flatten(1, 2)
+        return d_left, torch.cat([d_own, torch.bmm(g_shared.transpose(1, 2), self.left)], 1)
+
+    def of_columns(self, values: Tensor) -> Tensor:
+        """See WordInput."""
+        T, L = self.own.shape[1:]
+        own, shared = values[:, : T * L].unflatten(1, (T, L)), values[:, None, T * L :]
+        return torch.cat([own, shared.expand(-1, T, -1)], 2)
+
+    def column_weight(self, weight: Tensor) -> Tensor:
+        """See WordInput."""
+        L = self.own.shape[2]
+        return torch.cat([weight[:, :, :L].flatten(1), weight[:, :, L:].sum(1)], 1)
+
+    def give_back(self, d_left: Tensor, weight_per_pair: float) -> tuple[Tensor, Tensor, Tensor]:
+        """See WordInput; gensim's convention: d_left whole to every input under the mean, divided by n otherwise."""
+        if not self._mean:
+            d_left = d_left * self._one_nth
+        return self._halo, torch.bmm(self._window.transpose(1, 2), d_left), self._window.sum(1) * weight_per_pair
+
+
+Input = WordInput | WindowInput

@@ -1,0 +1,78 @@
+"""From a corpus and a config to what a backend is given: tile sizes, thresholds, static weights, the Job."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2vfast import objectives, plan, tiles
+from w2vfast.backends import Choice
+from w2vfast.config import Config
+from w2vfast.corpus import EncodedCorpus
+from w2vfast.kernels.contract import Job, Objective
+from w2vfast.tiles import TileSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A job, and the number of shared words a tile that visits ask for."""
+
+    job: Job
+    shared_words: int  # N
+
+
+def prepare(corpus: EncodedCorpus, config: Config, choice: Choice, settings: TileSettings | None = None) -> Work:
+    """Return what a backend needs to train on a corpus; `settings` stands in for what tiles.py would choose."""
+    counts, tokens = corpus.vocab.counts, len(corpus.tokens)
+    keep = plan.keep_probability(counts, config.sample)
+    if settings is None:
+        trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs
+        settings = tiles.choose(config, choice.name, choice.device, trained, tokens)
+    return make(corpus.tokens, counts, keep, config, settings)
+
+
+def make(
+    tokens: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    keep: NDArray[np.float64],
+    config: Config,
+    settings: TileSettings,
+) -> Work:
+    """Return the job of a token stream; `keep` is each word's probability to survive subsampling, float64 [V]."""
+    objective = objectives.create(config, counts)
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None] = None, None
+    if settings.static_cap:
+        weights = static_weights(counts * keep, config, objective, settings.tokens_in_flight)
+    job = Job(
+        tokens=tokens,
+        keep_threshold=plan.keep_thresholds(keep),
+        objective=objective,
+        in_weight=weights[0],
+        out_weight=weights[1],
+        mode=config.mode,
+        cbow_mean=config.cbow_mean,
+        window=config.window,
+        shrink_windows=config.shrink_windows,
+        tile=settings.tile,
+        tokens_in_flight=settings.tokens_in_flight,
+        cap=config.cap,
+        row_cap=settings.row_cap,
+        chunk_size=plan.chunk_size(len(tokens)),
+        seed=config.seed,
+    )
+    return Work(job, settings.shared_negatives if objective.noise is not None else 0)
+
+
+def static_weights(
+    kept: NDArray[np.float64], config: Config, objective: Objective, tokens_in_flight: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the expected weight of each row of W_in [V] and of W_out [out_rows] among the tokens in flight.
+
+    `kept` is how often each word is trained on in an epoch, float64 [V]. A trained token has W + 1 words in its window
+    on average (2 W without shrinking). In skip-gram it is as often an input, and as often a target; in CBOW it is as
+    often an input, and once a target.
+    """
+    unigram = tokens_in_flight * kept / kept.sum()
+    inputs = unigram * (config.window + 1.0 if config.shrink_windows else 2.0 * config.window)
+    in_weight = (inputs * objective.weight_per_pair).astype(np.float32)
+    return in_weight, objective.static_out_weight(inputs if config.mode == "sg" else unigram)
