@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from w2vfast.errors import InputError
 from w2vfast.eval.datasets import RESTRICT_VOCAB, add_data_options, unit_rows
 from w2vfast.eval.measure import category_rows, measure, similarity_rows, tally_rows
 from w2vfast.eval.neighbours import nearest, rows_of
-from w2vfast.eval.page import PAGE, SCRIPT, STYLE
 from w2vfast.eval.summary import comparison_rows
 from w2vfast.eval.tables import percent
 from w2vfast.files import atomic_path
@@ -102,18 +102,23 @@ def write_report(
     sections = [_similarity(measured), *_analogies(measured), _categories(measured), *_comparison(comparison)]
     sections += [_neighbours(vectors, words), _map_section(min(map_words, len(vectors.words)))]
     data = {"comparison": comparison and _for_charts(comparison), "map": word_map(vectors, map_words)}
-    page = PAGE.format(
+    page = _part("report.html").format(
         title=html.escape(title),
         subtitle=f"{len(vectors.words):,} words, {vectors.vectors.shape[1]} dimensions; data sets' words looked for "
         f"among the first {measured['restrict_vocab']:,}",
-        style=STYLE,
+        style=_part("report.css"),
         sections="\n".join(section for section in sections if section),
         # no "<" at all, so that no word can end the script element
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        script=SCRIPT,
+        script=_part("report.js"),
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _part(name: str) -> str:
+    """Return a file of the page: its frame, style or script, with no resource from elsewhere."""
+    return (resources.files("w2vfast.eval") / "page" / name).read_text(encoding="utf-8")
 
 
 def word_map(vectors: Vectors, count: int) -> dict[str, Any]:
