@@ -1,6 +1,6 @@
 # make demo      install into .venv and train on real text: the Wikipedia sample inside gensim's wheel
 # make test      install what tests need and run them
-# make check     format, lint and type checks
+# make check     format, lint and type checks, and the report page's HTML, CSS and JavaScript
 # make slow      tests that take minutes or need a browser
 # make sanitize  the native code's tests under AddressSanitizer and UBSan
 
@@ -26,6 +26,7 @@ check: $(VENV)/test-installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	./tests/typecheck.sh $(VENV)/bin/mypy
+	$(PY) tests/check_page.py
 
 sanitize: $(VENV)/test-installed
 	./tests/sanitize.sh $(PY)

@@ -9,24 +9,15 @@ Results on stdout or in a file, progress on stderr. Exit code 2 on bad input.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from functools import partial
 
-from w2vfast.errors import InputError
-from w2vfast.eval.datasets import RESTRICT_VOCAB
+from w2vfast.command import Parser, exit_code
+from w2vfast.eval.datasets import add_data_options
 from w2vfast.eval.tables import table
 
 ProgramName = "python -m w2vfast.eval"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise InputError with the message."""
-        raise InputError(f"{message} (--help lists the options)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,24 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "report": _report,
     }
-    name = arguments[0] if arguments and arguments[0] in commands else None
-    try:
-        if name is None:
-            _measure(arguments)
-        else:
-            commands[name](arguments[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who reads the results (head, less) has seen enough; nothing more may be flushed to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except InputError as error:
-        print(f"w2vfast.eval: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("w2vfast.eval: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    command = partial(_measure, arguments)
+    if arguments and arguments[0] in commands:
+        command = partial(commands[arguments[0]], arguments[1:])
+    return exit_code("w2vfast.eval", command)
 
 
 def _measure(argv: list[str]) -> None:
@@ -67,7 +44,7 @@ def _measure(argv: list[str]) -> None:
         allow_abbrev=False,
     )
     _add_vectors(parser)
-    add_data(parser)
+    add_data_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
     from w2vfast.eval.measure import as_text, measure
@@ -85,25 +62,6 @@ def _measure(argv: list[str]) -> None:
 
 def _add_vectors(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vectors", help="a file of vectors: .bin, .txt, .vec (or these .gz), .kv, .safetensors")
-
-
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name further data sets."""
-    parser.add_argument(
-        "--restrict-vocab",
-        type=int,
-        default=RESTRICT_VOCAB,
-        metavar="N",
-        help="look for words among the N most frequent (default: 300000, as in gensim)",
-    )
-    for name, lines in (
-        ("--similarity", "two words and a score a line (tabs, commas or spaces)"),
-        ("--analogies", "four words a line, ': section' lines between them"),
-        ("--categories", "a word and its category a line; gives the purity of clusters"),
-    ):
-        parser.add_argument(
-            name, action="append", default=[], metavar="FILE", help=f"measure this file too: {lines}; can be repeated"
-        )
 
 
 def _neighbours(argv: list[str]) -> None:

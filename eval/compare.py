@@ -5,54 +5,36 @@ a seed, so that a noisy machine is noisy for all. All vectors are scored on one 
 equally frequent words decides which questions fall within a limit.
 """
 
-import bz2
 import csv
 import dataclasses
-import gzip
 import json
-import lzma
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 
-import w2vfast
-from w2vfast.config import Config, flag
+from w2vfast.command import Parser, add_options, config_of
 from w2vfast.errors import InputError
+from w2vfast.eval import gensim_runner, trainers
 from w2vfast.eval.analogy import METHODS, evaluate_analogies
 from w2vfast.eval.datasets import read_pairs, read_questions
 from w2vfast.eval.measure import measure
-from w2vfast.eval.quality import ANALOGY_VOCABULARY
+from w2vfast.eval.quality import ANALOGY_VOCABULARY, SIMILARITY
 from w2vfast.eval.similarity import evaluate_similarity
 from w2vfast.eval.summary import Measure, as_text, summarise
 from w2vfast.files import atomic_path
 from w2vfast.formats import Vectors, check_writable, load_vectors
+from w2vfast.inputs import open_text
 
-GENSIM = "gensim"
-SHARED_OPTIONS = (
-    "vector_size",
-    "window",
-    "negative",
-    "sample",
-    "min_count",
-    "epochs",
-    "alpha",
-    "min_alpha",
-    "ns_exponent",
-    "cbow_mean",
-    "shrink_windows",
-)
+SHARED_OPTIONS = tuple(name for name in gensim_runner.OPTIONS if name != "seed")
 OWN_OPTIONS = ("device", "tile", "shared_negatives", "tokens_in_flight", "cap")
-OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+BLOCK_BYTES = 1 << 20
 
 SPEED = (
     Measure("raw_words_per_second", "raw words per second of training", 0, True),
@@ -63,8 +45,7 @@ SPEED = (
     Measure("peak_memory_mb", "peak memory, MB", 0, False),
 )
 QUALITY = (
-    Measure("wordsim353", "WordSim-353, Spearman x 100", 1, True),
-    Measure("simlex999", "SimLex-999, Spearman x 100", 1, True),
+    *(Measure(name, f"{label}, Spearman x 100", 1, True) for name, label in SIMILARITY.items()),
     Measure("analogy_30k", "analogies in 30k words, %", 1, True),
     Measure("semantic_30k", "  semantic, %", 1, True),
     Measure("syntactic_30k", "  syntactic, %", 1, True),
@@ -74,15 +55,12 @@ QUALITY = (
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What to train: `options` are command-line words for both sides, `own` for w2vfast only."""
+    """What to train and to score on; `settings` are options of Config, of which gensim gets those that it has."""
 
     corpus: Path
     seeds: int
-    mode: str
     backends: tuple[str, ...]
-    workers: int
-    options: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()
+    settings: Mapping[str, Any]
     similarity: tuple[str, ...] = ()
     analogies: tuple[str, ...] = ()
 
@@ -90,13 +68,7 @@ class Plan:
 def run(argv: Sequence[str]) -> None:
     """Run the command `compare`. Raises InputError for bad input and a trainer that failed."""
     options = _parser().parse_args(argv)
-    config = Config(
-        **{
-            name: getattr(options, name)
-            for name in (*SHARED_OPTIONS, *OWN_OPTIONS, "mode", "workers")
-            if getattr(options, name) is not None
-        }
-    )
+    config = config_of(options)
     if options.seeds < 1:
         raise InputError(f"--seeds must be at least 1, not {options.seeds}")
     for path in (options.csv, options.report):
@@ -110,11 +82,8 @@ def run(argv: Sequence[str]) -> None:
     plan = Plan(
         corpus=Path(options.corpus),
         seeds=options.seeds,
-        mode=config.mode,
         backends=tuple(dict.fromkeys(name.strip() for name in options.backends.split(","))),
-        workers=config.workers,
-        options=_words(config, SHARED_OPTIONS),
-        own=_words(config, OWN_OPTIONS),
+        settings={name: getattr(config, name) for name in (*SHARED_OPTIONS, *OWN_OPTIONS)},
         similarity=tuple(options.similarity),
         analogies=tuple(options.analogies),
     )
@@ -135,9 +104,7 @@ def run(argv: Sequence[str]) -> None:
         )
 
 
-def _parser() -> Any:
-    from w2vfast.eval.__main__ import Parser
-
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m w2vfast.eval compare",
         description="Train gensim and w2vfast on a text file with the same settings, and compare quality and speed.",
@@ -148,19 +115,7 @@ def _parser() -> Any:
     parser.add_argument(
         "--backends", default="auto", metavar="LIST", help="w2vfast's, parted by commas, e.g. native,torch"
     )
-    fields, hints = {field.name: field for field in dataclasses.fields(Config)}, get_type_hints(Config)
-    for name in ("mode", "workers", *SHARED_OPTIONS, *OWN_OPTIONS):
-        hint, metadata = hints[name], fields[name].metadata
-        kind = next(k for k in (get_args(hint) if type(None) in get_args(hint) else (hint,)) if k is not type(None))
-        text = f"{metadata['help']} (default: {metadata['default_text']})".replace("%", "%%")
-        how: dict[str, Any] = {"type": kind, "metavar": getattr(kind, "__name__", "").upper()}
-        if kind is bool:
-            from argparse import BooleanOptionalAction
-
-            how = {"action": BooleanOptionalAction}
-        elif get_args(kind):
-            how = {"choices": get_args(kind)}
-        parser.add_argument(flag(name), dest=name, default=None, help=text, **how)
+    add_options(parser, (*SHARED_OPTIONS, *OWN_OPTIONS))
     for name in ("--similarity", "--analogies"):
         parser.add_argument(name, action="append", default=[], metavar="FILE", help="score on this file too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -169,24 +124,13 @@ def _parser() -> Any:
     return parser
 
 
-def _words(config: Config, names: Sequence[str]) -> tuple[str, ...]:
-    words: list[str] = []
-    for name in names:
-        value = getattr(config, name)
-        if isinstance(value, bool):
-            words.append(flag(name) if value else "--no-" + flag(name)[2:])
-        elif value is not None:
-            words += [flag(name), str(value)]
-    return tuple(words)
-
-
 def compare(plan: Plan, say: Callable[[str], None], *, keep: bool = False) -> dict[str, Any]:
     """Run a plan; returns settings, every run and the summary as a plain object, with "vectors" too if `keep`.
 
     The vectors kept are those of w2vfast's last run. `say` hears one line a run. Raises InputError for a corpus or a
     data set that cannot be read, for a trainer that fails, and if the vectors can be scored on nothing.
     """
-    trainers = [GENSIM, *plan.backends]
+    sides = [trainers.GENSIM, *plan.backends]
     with tempfile.TemporaryDirectory(prefix="w2vfast-compare-") as folder:
         corpus = _plain(plan.corpus, Path(folder))
         runs: list[dict[str, Any]] = []
@@ -194,11 +138,11 @@ def compare(plan: Plan, say: Callable[[str], None], *, keep: bool = False) -> di
         kept: Vectors | None = None
         for seed in range(1, plan.seeds + 1):
             round_of_runs = []
-            for trainer in trainers:
+            for trainer in sides:
                 output = Path(folder) / f"{trainer}.bin"
                 round_of_runs.append(_train(plan, trainer, seed, corpus, output))
                 say(_line(round_of_runs[-1], plan.seeds))
-            loaded = [load_vectors(Path(folder) / f"{trainer}.bin") for trainer in trainers]
+            loaded = [load_vectors(Path(folder) / f"{trainer}.bin") for trainer in sides]
             if not shared:
                 known = set.intersection(*(set(vectors.words) for vectors in loaded))
                 shared = [word for word in loaded[0].words if word in known]
@@ -239,7 +183,7 @@ def score(vectors: Vectors, plan: Plan) -> tuple[dict[str, float | None], dict[s
     """Return quality by measure (None where a built-in set has nothing to use) and accuracy by section, in %."""
     quality: dict[str, float | None] = {measure.name: None for measure in QUALITY}
     sections: dict[str, float | None] = {}
-    for name in ("wordsim353", "simlex999"):
+    for name in SIMILARITY:
         with suppress(InputError):
             quality[name] = 100 * evaluate_similarity(vectors, name, resamples=0).spearman
     with suppress(InputError):
@@ -266,34 +210,18 @@ def _in_order(vectors: Vectors, words: list[str]) -> Vectors:
 
 
 def _train(plan: Plan, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
-    """Run one trainer in a process of its own and return its account with what is measured from outside."""
-    words = ["--mode", plan.mode, "--workers", str(plan.workers), "--seed", str(seed), *plan.options]
-    module = "w2vfast.eval.gensim_runner"
-    if trainer != GENSIM:
-        module, words = "w2vfast.train", [*words, "--backend", trainer, *plan.own]
-    command = [sys.executable, "-m", module, str(corpus), "-o", str(output), "--json", *words]
-    root = str(Path(w2vfast.__file__).resolve().parent.parent)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    }
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    total = time.perf_counter() - began
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no message"]
-        raise InputError(f"{trainer} failed with exit code {done.returncode}: {said[-1]}")
-    account = json.loads(done.stdout)
-    raw_words = account["tokens"]["read"] * account["settings"]["epochs"]
+    """Run one trainer; returns its account and what it took under the names of SPEED."""
+    account, figures = trainers.run(trainer, corpus, output, {**plan.settings, "seed": seed})
     return {
-        "trainer": GENSIM if trainer == GENSIM else f"w2vfast {account['backend']}",
+        "trainer": trainer if trainer == trainers.GENSIM else f"w2vfast {account['backend']}",
         "seed": seed,
         "speed": {
-            "raw_words_per_second": account["raw_words_per_second"],
-            "raw_words_per_cpu_second": raw_words / max(account["cpu_seconds"]["train"], 1e-9),
-            "scan_seconds": account["seconds"]["scan"],
-            "train_seconds": account["seconds"]["train"],
-            "total_seconds": total,
-            "peak_memory_mb": None if account["peak_rss_bytes"] is None else account["peak_rss_bytes"] / 1e6,
+            "raw_words_per_second": figures.words_per_second,
+            "raw_words_per_cpu_second": figures.words_per_cpu_second,
+            "scan_seconds": figures.scan_seconds,
+            "train_seconds": figures.train_seconds,
+            "total_seconds": figures.total_seconds,
+            "peak_memory_mb": figures.peak_rss_mb,
         },
         "loss_per_epoch": account["loss_per_epoch"],
         "account": account | {"output": None},
@@ -309,20 +237,19 @@ def _line(run: dict[str, Any], seeds: int) -> str:
 
 
 def _plain(corpus: Path, folder: Path) -> Path:
-    """Return the corpus as a plain text file, unpacked into `folder` where it is packed."""
+    """Return the corpus as a plain text file, written into `folder` where it is packed or has a byte-order mark."""
     if not corpus.is_file():
         raise InputError(
             f"cannot read {corpus}: it is {'a folder' if corpus.is_dir() else 'missing'}; give a text file"
         )
-    opener = OPENERS.get(corpus.suffix)
-    if opener is None:
-        return corpus
-    plain = folder / "corpus.txt"
-    try:
-        with opener(corpus) as source, plain.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise InputError(f"cannot unpack {corpus}: {error}") from error
+    with open_text(corpus) as text:
+        # a byte-order mark would be part of gensim's first word
+        if text.plain_fd is not None and not text.start:
+            return corpus
+        plain = folder / "corpus.txt"
+        with plain.open("wb") as target:
+            while block := text.read(BLOCK_BYTES):
+                target.write(block)
     return plain
 
 

@@ -1,5 +1,6 @@
 """The files that vectors are measured on: those inside gensim's wheel by name, anyone's by path; and rows by word."""
 
+import argparse
 import importlib.util
 import math
 import os
@@ -48,6 +49,25 @@ def data_path(name: str) -> Path:
 def dataset_path(dataset: PathLike) -> Path:
     """Return the file of a built-in data set's name (wordsim353, simlex999, questions-words) or the path itself."""
     return data_path(BUILT_IN[str(dataset)]) if str(dataset) in BUILT_IN else Path(dataset)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name further data sets."""
+    parser.add_argument(
+        "--restrict-vocab",
+        type=int,
+        default=RESTRICT_VOCAB,
+        metavar="N",
+        help="look for words among the N most frequent (default: 300000, as in gensim)",
+    )
+    for name, lines in (
+        ("--similarity", "two words and a score a line (tabs, commas or spaces)"),
+        ("--analogies", "four words a line, ': section' lines between them"),
+        ("--categories", "a word and its category a line; gives the purity of clusters"),
+    ):
+        parser.add_argument(
+            name, action="append", default=[], metavar="FILE", help=f"measure this file too: {lines}; can be repeated"
+        )
 
 
 def read_pairs(path: PathLike) -> list[tuple[str, str, float]]:

@@ -10,6 +10,7 @@ from w2vfast.errors import InputError
 from w2vfast.eval.analogy import METHODS, AnalogyResult, Tally, evaluate_analogies
 from w2vfast.eval.categories import evaluate_categories
 from w2vfast.eval.datasets import RESTRICT_VOCAB, PathLike, lengths
+from w2vfast.eval.quality import SIMILARITY
 from w2vfast.eval.similarity import evaluate_similarity
 from w2vfast.eval.tables import MISSING, number, percent, table
 from w2vfast.formats import Vectors
@@ -41,7 +42,7 @@ def measure(
             return []
 
     similar = []
-    for name in ("wordsim353", "simlex999"):
+    for name in SIMILARITY:
         similar += built_in(name, partial(evaluate_similarity, vectors, name, restrict_vocab=restrict_vocab))
     similar += [evaluate_similarity(vectors, path, restrict_vocab=restrict_vocab) for path in similarity]
     answered = built_in("questions-words", partial(evaluate_analogies, vectors, restrict_vocab=restrict_vocab))
@@ -86,6 +87,45 @@ def _tally(tally: Tally) -> dict[str, Any]:
     return {"name": tally.name, "total": tally.total, "used": tally.used, **methods}
 
 
+def similarity_rows(measured: dict[str, Any], of: str = "/") -> list[list[str]]:
+    """Return the cells of each similarity result: set, Spearman, interval, Pearson, used `of` total."""
+    return [
+        [
+            result["dataset"],
+            number(result["spearman"]),
+            MISSING if result["interval"] is None else "{:.3f} to {:.3f}".format(*result["interval"]),
+            number(result["pearson"]),
+            f"{result['pairs_used']:,} {of} {result['pairs_total']:,}",
+        ]
+        for result in measured["similarity"]
+    ]
+
+
+def tally_rows(tallies: Sequence[dict[str, Any]], of: str = "/") -> list[list[str]]:
+    """Return the cells of each count of analogies: name, accuracy and that over all by method, used `of` total."""
+    return [
+        [
+            tally["name"],
+            *(percent(tally[method][key]) for method in METHODS for key in ("accuracy", "accuracy_over_all")),
+            f"{tally['used']:,} {of} {tally['total']:,}",
+        ]
+        for tally in tallies
+    ]
+
+
+def category_rows(measured: dict[str, Any], of: str = "/") -> list[list[str]]:
+    """Return the cells of each result of categories: set, purity, clusters, used `of` total."""
+    return [
+        [
+            result["dataset"],
+            percent(result["purity"]),
+            f"{result['categories']}",
+            f"{result['words_used']:,} {of} {result['words_total']:,}",
+        ]
+        for result in measured["categories"]
+    ]
+
+
 def as_text(measured: dict[str, Any]) -> str:
     """Return what `measure` returned as tables for a terminal."""
     parts = [
@@ -93,39 +133,15 @@ def as_text(measured: dict[str, Any]) -> str:
         f"words looked for among the first {measured['restrict_vocab']:,}"
     ]
     if measured["similarity"]:
-        rows = [
-            [
-                result["dataset"],
-                number(result["spearman"]),
-                MISSING if result["interval"] is None else "{:.3f} to {:.3f}".format(*result["interval"]),
-                number(result["pearson"]),
-                f"{result['pairs_used']:,} / {result['pairs_total']:,}",
-            ]
-            for result in measured["similarity"]
-        ]
+        rows = similarity_rows(measured)
         parts.append(table(["similarity", "Spearman", "95 % (bootstrap)", "Pearson", "pairs used"], rows))
     for result in measured["analogies"]:
         tallies = [*result["sections"], *result["kinds"], result["total"]]
-        rows = [
-            [
-                tally["name"],
-                *(percent(tally[method][key]) for method in METHODS for key in ("accuracy", "accuracy_over_all")),
-                f"{tally['used']:,} / {tally['total']:,}",
-            ]
-            for tally in tallies
-        ]
+        rows = tally_rows(tallies)
         head = [f"analogies: {result['dataset']}", "3CosAdd", "over all", "3CosMul", "over all", "questions used"]
         parts.append(table(head, rows))
     if measured["categories"]:
-        rows = [
-            [
-                result["dataset"],
-                percent(result["purity"]),
-                f"{result['categories']}",
-                f"{result['words_used']:,} / {result['words_total']:,}",
-            ]
-            for result in measured["categories"]
-        ]
+        rows = category_rows(measured)
         parts.append(table(["categories", "purity", "clusters", "words used"], rows))
     parts += [f"not measured: {reason}" for reason in measured["unusable"].values()]
     return "\n\n".join(parts)

@@ -9,20 +9,20 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from w2vfast.command import Parser
 from w2vfast.errors import InputError
-from w2vfast.eval.analogy import METHODS
-from w2vfast.eval.datasets import RESTRICT_VOCAB, unit_rows
-from w2vfast.eval.measure import measure
+from w2vfast.eval.datasets import RESTRICT_VOCAB, add_data_options, unit_rows
+from w2vfast.eval.measure import category_rows, measure, similarity_rows, tally_rows
 from w2vfast.eval.neighbours import nearest, rows_of
-from w2vfast.eval.page import PAGE, SCRIPT, STYLE
-from w2vfast.eval.summary import difference_cells
-from w2vfast.eval.tables import MISSING, number, percent
+from w2vfast.eval.summary import comparison_rows
+from w2vfast.eval.tables import percent
 from w2vfast.files import atomic_path
 from w2vfast.formats import Vectors, check_writable, load_vectors
 
@@ -35,8 +35,6 @@ SKIPPED_WORDS = 100  # most of the most frequent words say little
 
 def run(argv: Sequence[str]) -> None:
     """Run the command `report`. Raises InputError for bad input."""
-    from w2vfast.eval.__main__ import Parser, add_data
-
     parser = Parser(
         prog="python -m w2vfast.eval report", description="Write one HTML file that opens offline.", allow_abbrev=False
     )
@@ -47,7 +45,7 @@ def run(argv: Sequence[str]) -> None:
         "--map-words", type=int, default=MAP_WORDS, metavar="N", help=f"words on the map (default: {MAP_WORDS})"
     )
     parser.add_argument("--compare", metavar="FILE", help="show this result of `compare --json` too")
-    add_data(parser)
+    add_data_options(parser)
     options = parser.parse_args(argv)
     check_writable(options.output, "text")
     if options.map_words < 3:
@@ -104,18 +102,23 @@ def write_report(
     sections = [_similarity(measured), *_analogies(measured), _categories(measured), *_comparison(comparison)]
     sections += [_neighbours(vectors, words), _map_section(min(map_words, len(vectors.words)))]
     data = {"comparison": comparison and _for_charts(comparison), "map": word_map(vectors, map_words)}
-    page = PAGE.format(
+    page = _part("report.html").format(
         title=html.escape(title),
         subtitle=f"{len(vectors.words):,} words, {vectors.vectors.shape[1]} dimensions; data sets' words looked for "
         f"among the first {measured['restrict_vocab']:,}",
-        style=STYLE,
+        style=_part("report.css"),
         sections="\n".join(section for section in sections if section),
         # no "<" at all, so that no word can end the script element
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        script=SCRIPT,
+        script=_part("report.js"),
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _part(name: str) -> str:
+    """Return a file of the page: its frame, style or script, with no resource from elsewhere."""
+    return (resources.files("w2vfast.eval") / "page" / name).read_text(encoding="utf-8")
 
 
 def word_map(vectors: Vectors, count: int) -> dict[str, Any]:
@@ -174,33 +177,15 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _similarity(measured: dict[str, Any]) -> str:
     if not measured["similarity"]:
         return ""
-    rows = [
-        [
-            result["dataset"],
-            number(result["spearman"]),
-            MISSING if result["interval"] is None else "{:.3f} to {:.3f}".format(*result["interval"]),
-            number(result["pearson"]),
-            f"{result['pairs_used']:,} of {result['pairs_total']:,}",
-        ]
-        for result in measured["similarity"]
-    ]
     note = "Agreement of cosines with people's scores, -1 to 1; pairs with an unknown word are left out."
-    return _section(
-        "Word similarity", note, _table(["data set", "Spearman", "95 % interval", "Pearson", "pairs used"], rows)
-    )
+    head = ["data set", "Spearman", "95 % interval", "Pearson", "pairs used"]
+    return _section("Word similarity", note, _table(head, similarity_rows(measured, "of")))
 
 
 def _analogies(measured: dict[str, Any]) -> list[str]:
     sections = []
     for result in measured["analogies"]:
-        rows = [
-            [
-                tally["name"],
-                *(percent(tally[method][key]) for method in METHODS for key in ("accuracy", "accuracy_over_all")),
-                f"{tally['used']:,} of {tally['total']:,}",
-            ]
-            for tally in [*result["kinds"], result["total"]]
-        ]
+        rows = tally_rows([*result["kinds"], result["total"]], "of")
         head = ["questions", "3CosAdd", "of all", "3CosMul", "of all", "used"]
         bars = [
             (tally["name"], f"{tally['used']:,} of {tally['total']:,} used", [tally["3cosadd"]["accuracy"]])
@@ -228,17 +213,10 @@ def _bars(rows: Sequence[tuple[str, str, Sequence[float | None]]]) -> str:
 def _categories(measured: dict[str, Any]) -> str:
     if not measured["categories"]:
         return ""
-    rows = [
-        [
-            result["dataset"],
-            percent(result["purity"]),
-            f"{result['categories']}",
-            f"{result['words_used']:,} of {result['words_total']:,}",
-        ]
-        for result in measured["categories"]
-    ]
     note = "Share of words whose cluster's most common category is their own."
-    return _section("Categories", note, _table(["data set", "purity", "clusters", "words used"], rows))
+    return _section(
+        "Categories", note, _table(["data set", "purity", "clusters", "words used"], category_rows(measured, "of"))
+    )
 
 
 def _comparison(comparison: dict[str, Any] | None) -> list[str]:
@@ -248,19 +226,12 @@ def _comparison(comparison: dict[str, Any] | None) -> list[str]:
     head = ["", trainers[0]]
     for trainer in trainers[1:]:
         head += [trainer, "difference", "p", ""]
-    rows = []
-    for what, row in zip(comparison["measures"], comparison["summary"], strict=True):
-        cells = [what["label"], _mean(row["trainers"][trainers[0]], what["digits"])]
-        for trainer in trainers[1:]:
-            cells += [_mean(row["trainers"][trainer], what["digits"])]
-            cells += difference_cells(row["differences"][trainer], what)
-        rows.append(cells)
     note = (
         f"{comparison['corpus']}, {comparison['raw_words']:,} words, {comparison['seeds']} seed(s) each; mean ± half "
         "of the 95 % t interval; p by Welch's test; each run in a process of its own."
     )
     keys = '<ul class="keys trainers"></ul>'
-    sections = [_section("Side by side", note, _table(head, rows))]
+    sections = [_section("Side by side", note, _table(head, comparison_rows(comparison)))]
     names = list(dict.fromkeys(name for one in comparison["runs"] for name in one["sections"]))
     if names:
         bars = [
@@ -274,11 +245,6 @@ def _comparison(comparison: dict[str, Any] | None) -> list[str]:
         body = f'{keys}<div class="chart" id="loss"></div>'
         sections.append(_section("Loss by epoch", "gensim does not report a loss per pair.", body))
     return sections
-
-
-def _mean(found: dict[str, Any], digits: int) -> str:
-    text = number(found["mean"], digits)
-    return text if found["interval"] is None else f"{text} ± {number(found['interval'][1] - found['mean'], digits)}"
 
 
 def _section_mean(runs: Sequence[dict[str, Any]], trainer: str, name: str) -> float | None:

@@ -92,18 +92,26 @@ def as_text(outcome: dict[str, Any]) -> str:
     head = ["mean ± half of the 95 % interval", trainers[0]]
     for trainer in trainers[1:]:
         head += [trainer, "difference", "p", "verdict"]
-    rows = []
-    for measure, row in zip(outcome["measures"], outcome["summary"], strict=True):
-        cells = [measure["label"], _mean(row["trainers"][trainers[0]], measure["digits"])]
-        for trainer in trainers[1:]:
-            cells.append(_mean(row["trainers"][trainer], measure["digits"]))
-            cells += difference_cells(row["differences"][trainer], measure)
-        rows.append(cells)
     settings = ", ".join(f"{name}={value}" for name, value in outcome["settings"].items() if value is not None)
     return (
         f"{outcome['corpus']}: {outcome['raw_words']:,} words, scored on {outcome['shared_words']:,} shared words; "
-        f"{outcome['seeds']} seed(s)\n{settings}\n\n{table(head, rows)}"
+        f"{outcome['seeds']} seed(s)\n{settings}\n\n{table(head, comparison_rows(outcome))}"
     )
+
+
+def comparison_rows(outcome: dict[str, Any]) -> list[list[str]]:
+    """Return a row of cells for each measure of what `compare` found: every trainer's mean, all but the first with
+    the difference from the first, p and verdict.
+    """
+    first, *others = outcome["trainers"]
+    rows = []
+    for measure, row in zip(outcome["measures"], outcome["summary"], strict=True):
+        cells = [measure["label"], _mean(row["trainers"][first], measure["digits"])]
+        for trainer in others:
+            cells.append(_mean(row["trainers"][trainer], measure["digits"]))
+            cells += _difference_cells(row["differences"][trainer], measure)
+        rows.append(cells)
+    return rows
 
 
 def _mean(found: dict[str, Any], digits: int) -> str:
@@ -111,8 +119,7 @@ def _mean(found: dict[str, Any], digits: int) -> str:
     return text if found["interval"] is None else f"{text} ± {number(found['interval'][1] - found['mean'], digits)}"
 
 
-def difference_cells(found: dict[str, Any] | None, measure: dict[str, Any]) -> list[str]:
-    """Return the difference, p and verdict of one trainer and measure as text."""
+def _difference_cells(found: dict[str, Any] | None, measure: dict[str, Any]) -> list[str]:
     if found is None:
         return [MISSING, MISSING, MISSING]
     text = f"{found['difference']:+,.{measure['digits']}f}"

@@ -118,12 +118,24 @@ def test_both_sides_are_scored_on_one_word_list(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(compare, "_train", train)
     monkeypatch.setattr(compare, "score", score)
     (tmp_path / "c.txt").write_text("the cat\n")
-    plan = compare.Plan(tmp_path / "c.txt", 2, "sg", ("torch",), 1)
+    plan = compare.Plan(tmp_path / "c.txt", 2, ("torch",), {})
     outcome = compare.compare(plan, lambda text: None)
     assert [vectors.words for vectors in scored] == [["the", "cat", "dog"]] * 4
     for vectors in scored:
         assert vectors.vectors.tolist() == [[len(word), ord(word[0])] for word in vectors.words]
     assert outcome["shared_words"] == 3
+
+
+def test_both_sides_read_one_plain_text(tmp_path: Path) -> None:
+    """Packed by whatever name, or with a byte-order mark that gensim would take for a part of the first word."""
+    (tmp_path / "plain.txt").write_bytes(b"two words\n")
+    (tmp_path / "packed.txt").write_bytes(gzip.compress(b"two words\n"))
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbftwo words\n")
+    assert compare._plain(tmp_path / "plain.txt", tmp_path) == tmp_path / "plain.txt"
+    for name in ("packed.txt", "marked.txt"):
+        plain = compare._plain(tmp_path / name, tmp_path)
+        assert (plain.name, plain.read_bytes()) == ("corpus.txt", b"two words\n")
+        plain.unlink()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +149,7 @@ def test_both_sides_are_scored_on_one_word_list(tmp_path: Path, monkeypatch: pyt
         (["c.txt", "--mode", "glove"], "invalid choice"),
         (["c.txt", "--similarity", "c.txt"], "c.txt holds no pairs: lines of two words and a score expected"),
         (["c.txt", "--analogies", "c.txt"], "c.txt, line 1: 'too few words': four words"),
-        (["broken.gz"], "cannot unpack broken.gz"),
+        (["broken.gz"], "broken.gz is named like a gzip file but is not one"),
         (["c.txt"], "no word of c.txt occurs 5 times: lower --min-count"),
     ],
 )

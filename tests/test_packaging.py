@@ -56,6 +56,8 @@ def test_the_wheel_holds_the_packages_and_native_parts(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for expected in ("w2vfast/train.py", "w2vfast/kernels/contract.py", "w2vfast/eval/__init__.py", "w2vfast/py.typed"):
         assert expected in names
+    page = {f"w2vfast/eval/page/{path.name}" for path in (ROOT / "eval" / "page").iterdir()}
+    assert page == {name for name in names if name.startswith("w2vfast/eval/page/")}
     assert not [name for name in names if name.startswith(("kernels/", "eval/", "tests/"))]
     if sys.platform != "win32":
         assert any(name.startswith("w2vfast/_scanner") for name in names)

@@ -8,27 +8,20 @@ The formats are those of w2vfast.formats. Rows are streamed, so that a file need
 which gensim writes at once). Exit code 2 on bad input.
 """
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
+from w2vfast.command import Parser, exit_code
 from w2vfast.errors import InputError
 from w2vfast.files import atomic_path
 from w2vfast.formats import check_writable, open_vectors, shortest_decimals, write_stream
 
 TENSORS, METADATA, PROJECTOR = "tensor.tsv", "metadata.tsv", "projector_config.pbtxt"
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (--help lists the options)")
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, top: int | None = None) -> int:
@@ -79,7 +72,11 @@ def export_projector(source: str | os.PathLike[str], folder: str | os.PathLike[s
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = _Parser(
+    return exit_code("w2vfast.convert", partial(_main, argv), interrupted="interrupted; nothing was written")
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = Parser(
         prog="python -m w2vfast.convert",
         description="Convert word vectors: the suffixes pick the formats (.bin, .txt, .vec, .kv, .safetensors; "
         ".bin.gz, .txt.gz and .vec.gz can be read).",
@@ -90,21 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--top", type=int, metavar="N", help="take the first N vectors: the most frequent words")
     parser.add_argument("--projector", action="store_true", help="write files for TensorBoard's projector")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    try:
-        options = parser.parse_args(sys.argv[1:] if argv is None else argv)
-        export = export_projector if options.projector else convert
-        rows = export(options.input, options.output, top=options.top)
-    except InputError as error:
-        print(f"w2vfast.convert: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("w2vfast.convert: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    export = export_projector if options.projector else convert
+    rows = export(options.input, options.output, top=options.top)
     if options.json:
         print(json.dumps({"input": options.input, "output": options.output, "vectors": rows}))
     else:
         print(f"{rows:,} vectors: {options.output}")
-    return 0
 
 
 if __name__ == "__main__":

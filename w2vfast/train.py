@@ -8,7 +8,6 @@ Progress and settings go to stderr, results to stdout and the output file. Exit 
 """
 
 import argparse
-import dataclasses
 import difflib
 import json
 import logging
@@ -18,11 +17,13 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any
 
 from w2vfast import __version__
-from w2vfast.config import Config, flag
-from w2vfast.errors import DivergenceError, InputError
+from w2vfast.command import Parser, add_options, config_of, exit_code
+from w2vfast.config import Config
+from w2vfast.errors import InputError
+from w2vfast.memory import peak_rss_bytes
 
 DEFAULT_OUTPUT = "vectors.bin"
 # For the sample inside gensim's wheel (453 thousand words): enough passes for sensible neighbours.
@@ -30,16 +31,9 @@ DEMO_DEFAULTS = {"epochs": 20, "sample": 1e-3, "min_count": 5}
 DEMO_WORDS = ("music", "war", "river", "king", "computer", "france", "philosophy", "animals")
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (--help lists the options)")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser: one option for each field of Config, with other tools' spellings as aliases."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m w2vfast.train",
         description="Train word vectors (word2vec's skip-gram or CBOW) on text: words separated by white space, "
         "a sentence or paragraph a line. Reads plain text, .gz, .bz2 and .xz.",
@@ -57,9 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"where the vectors go; the suffix picks the format: .bin, .txt or .vec, .kv, .safetensors "
         f"(default: {DEFAULT_OUTPUT})",
     )
-    hints = get_type_hints(Config)
-    for field in dataclasses.fields(Config):
-        _add_option(parser, field, hints[field.name])
+    add_options(parser)
     parser.add_argument("-cbow", type=int, choices=(0, 1), help="word2vec.c's spelling of --mode: 1 cbow, 0 skip-gram")
     parser.add_argument("-hs", type=int, choices=(0,), help="word2vec.c's: only 0, there is no hierarchical softmax")
     parser.add_argument(
@@ -70,18 +62,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object with the account of the run")
     parser.add_argument("--version", action="version", version=f"w2vfast {__version__}")
     return parser
-
-
-def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
-    names = [flag(field.name), *field.metadata["aliases"]]
-    text = field.metadata["help"].replace("%", "%%") + f" (default: {field.metadata['default_text']})"
-    kind = next(k for k in (get_args(hint) if type(None) in get_args(hint) else (hint,)) if k is not type(None))
-    if kind is bool:
-        parser.add_argument(*names, action=argparse.BooleanOptionalAction, default=None, help=text)
-    elif get_origin(kind) is Literal:
-        parser.add_argument(*names, dest=field.name, choices=get_args(kind), help=text)
-    else:
-        parser.add_argument(*names, dest=field.name, type=kind, metavar=kind.__name__.upper(), help=text)
 
 
 def _refuse_unknown_spellings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
@@ -104,43 +84,34 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Config]:
     parser = build_parser()
     _refuse_unknown_spellings(parser, argv)
     arguments = parser.parse_args(argv)
-    given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    given = {name: value for name, value in given.items() if value is not None}
     if arguments.cbow is not None:
         mode = "cbow" if arguments.cbow else "sg"
-        if given.setdefault("mode", mode) != mode:
-            raise InputError(f"-cbow {arguments.cbow} contradicts --mode {given['mode']}: give one of them")
-    if arguments.demo:
-        given = DEMO_DEFAULTS | given
-    return arguments, Config(**given)
+        if arguments.mode not in (None, mode):
+            raise InputError(f"-cbow {arguments.cbow} contradicts --mode {arguments.mode}: give one of them")
+        arguments.mode = mode
+    return arguments, config_of(arguments, **(DEMO_DEFAULTS if arguments.demo else {}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        return _main(argv)
+        return exit_code("w2vfast.train", partial(_main, argv), interrupted="interrupted; nothing was written")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"w2vfast.train: warning: {message}", file=sys.stderr)
 
 
-def _main(argv: Sequence[str] | None) -> int:
-    try:
-        arguments, config = parse(sys.argv[1:] if argv is None else argv)
-        if arguments.backends:
-            return _list_backends(arguments.json)
-        return _train(arguments, config)
-    except (InputError, DivergenceError) as error:
-        print(f"w2vfast.train: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("w2vfast.train: interrupted; nothing was written", file=sys.stderr)
-        return 130
+def _main(argv: Sequence[str] | None) -> None:
+    arguments, config = parse(sys.argv[1:] if argv is None else argv)
+    if arguments.backends:
+        _list_backends(arguments.json)
+    else:
+        _train(arguments, config)
 
 
-def _list_backends(as_json: bool) -> int:
+def _list_backends(as_json: bool) -> None:
     from w2vfast import backends
 
     reasons = {name: backends.unavailable_reason(name) for name in backends.NAMES}
@@ -149,10 +120,9 @@ def _list_backends(as_json: bool) -> int:
     else:
         for name, why in reasons.items():
             print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}")
-    return 0
 
 
-def _train(arguments: argparse.Namespace, config: Config) -> int:
+def _train(arguments: argparse.Namespace, config: Config) -> None:
     # Imported here so that --help and bad usage answer at once.
     from w2vfast import backends, formats, trainer
     from w2vfast.vocab import save_vocab
@@ -198,7 +168,6 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
         print(_summary(result, output))
         if arguments.demo:
             print(_neighbours(result))
-    return 0
 
 
 def _scorer(config: Config) -> Any:
@@ -254,22 +223,6 @@ def account(result: Any, output: Path) -> dict[str, Any]:
         "peak_rss_bytes": peak_rss_bytes(),
         "output": str(output),
     }
-
-
-def peak_rss_bytes() -> int | None:
-    """Return the largest resident set of this process so far in bytes, None where the system does not tell."""
-    try:
-        # Not getrusage's figure on Linux: that starts from the size of the process that started this one.
-        status = Path("/proc/self/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return None
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024
 
 
 def _introduction(result: Any, output: Path, tokens: int) -> str:

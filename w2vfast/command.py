@@ -1,0 +1,75 @@
+"""What the commands share: options made from Config's fields, errors of one line, and exit codes."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+from w2vfast.config import Config, flag
+from w2vfast.errors import DivergenceError, InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError with the message."""
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def add_options(parser: argparse.ArgumentParser, names: Iterable[str] | None = None) -> None:
+    """Add the named options of Config, without a default: None stands for an option that is not given.
+
+    Without names all of them are added, and other tools' spellings of them too.
+    """
+    fields, hints = {field.name: field for field in dataclasses.fields(Config)}, get_type_hints(Config)
+    for name in fields if names is None else names:
+        hint, metadata = hints[name], fields[name].metadata
+        spellings = [flag(name), *(metadata["aliases"] if names is None else ())]
+        text = metadata["help"].replace("%", "%%") + f" (default: {metadata['default_text']})"
+        kind = next(k for k in (get_args(hint) if type(None) in get_args(hint) else (hint,)) if k is not type(None))
+        if kind is bool:
+            how: dict[str, Any] = {"action": argparse.BooleanOptionalAction, "default": None}
+        elif get_origin(kind) is Literal:
+            how = {"choices": get_args(kind)}
+        else:
+            how = {"type": kind, "metavar": kind.__name__.upper()}
+        parser.add_argument(*spellings, dest=name, help=text, **how)
+
+
+def config_of(arguments: argparse.Namespace, **defaults: Any) -> Config:
+    """Return the config that the given options make; `defaults` are a command's own. Raises InputError."""
+    names = [field.name for field in dataclasses.fields(Config)]
+    given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+    return Config(**defaults | given)
+
+
+def option_words(settings: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command line that gives these options; one that is None is left out."""
+    words: list[str] = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            words.append(flag(name) if value else "--no-" + flag(name)[2:])
+        elif value is not None:
+            words += [flag(name), str(value)]
+    return words
+
+
+def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "interrupted") -> int:
+    """Run a command and return its exit code: 2 for bad input and a diverged training, each said in one line."""
+    try:
+        command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads the results (head, less) has seen enough; nothing more may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (InputError, DivergenceError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: {interrupted}", file=sys.stderr)
+        return 130
+    return 0
