@@ -15,9 +15,9 @@ FOLDERS = {
 }
 # Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it (and kernels.contract).
 LAYERS = [
-    *("errors", "config", "files", "vocab", "inputs", "tokens", "interner", "corpus", "plan", "schedule", "backends"),
-    *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec", "formats.keyed_vectors"),
-    *("formats.safetensors", "formats", "convert", "trainer", "train", "__init__"),
+    *("errors", "config", "files", "vocab", "inputs", "blocks", "tokens", "interner", "corpus", "plan", "schedule"),
+    *("backends", "vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
+    *("formats.keyed_vectors", "formats.safetensors", "formats", "convert", "trainer", "train", "__init__"),
 ]
 
 
