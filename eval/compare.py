@@ -36,6 +36,7 @@ from w2vfast.eval.similarity import evaluate_similarity
 from w2vfast.eval.summary import Measure, as_text, summarise
 from w2vfast.files import atomic_path
 from w2vfast.formats import Vectors, check_writable, load_vectors
+from w2vfast.optional import require_gensim
 
 GENSIM = "gensim"
 SHARED_OPTIONS = (
@@ -90,6 +91,7 @@ class Plan:
 def run(argv: Sequence[str]) -> None:
     """Run the command `compare`. Raises InputError for bad input and a trainer that failed."""
     options = _parser().parse_args(argv)
+    require_gensim("compare")
     config = Config(
         **{
             name: getattr(options, name)

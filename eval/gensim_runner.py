@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from w2vfast.config import Config, usable_processors
 from w2vfast.errors import InputError
+from w2vfast.optional import require_gensim
 
 DEFAULTS = Config()
 
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> dict[str, object]:
-    """Train, save and return the account. Raises InputError if no word is frequent enough."""
+    """Train, save and return the account. Raises InputError if no word is frequent enough, or gensim is missing."""
+    require_gensim("this command")
     import gensim
 
     from w2vfast.train import peak_rss_bytes

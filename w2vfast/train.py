@@ -23,6 +23,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 from w2vfast import __version__
 from w2vfast.config import Config, flag
 from w2vfast.errors import DivergenceError, InputError
+from w2vfast.optional import require_gensim
 
 DEFAULT_OUTPUT = "vectors.bin"
 # For the sample inside gensim's wheel (453 thousand words): enough passes for sensible neighbours.
@@ -162,6 +163,8 @@ def _train(arguments: argparse.Namespace, config: Config) -> int:
         raise InputError("--demo trains on its own text: give either --demo or input files")
     if not inputs and not arguments.demo:
         raise InputError("no input: name text files, folders, or - for standard input (or try --demo)")
+    if arguments.demo:
+        require_gensim("--demo", instead="a text of your own")
     output = Path(arguments.output or DEFAULT_OUTPUT)
     binary = {None: None, 0: "text", 1: "binary"}[arguments.binary]
     formats.check_writable(output, binary)

@@ -22,6 +22,7 @@ from w2vfast.files import PathLike, atomic_path
 from w2vfast.formats import binary, keyed_vectors, safetensors, text, word2vec
 from w2vfast.formats.keyed_vectors import from_keyed_vectors, to_keyed_vectors
 from w2vfast.formats.text import shortest_decimals
+from w2vfast.optional import require_gensim
 from w2vfast.vectors import Block, Vectors, VectorStream, collect, stream_of
 
 __all__ = [
@@ -61,7 +62,7 @@ def check_writable(path: PathLike, format: str | None = None) -> None:
     """Find out before the work, not after it, that vectors cannot be saved to `path` (in `format`, if one is given).
 
     Raises InputError for an unknown suffix, a folder in the file's place, a missing folder or one that cannot be
-    written to.
+    written to, and for .kv where gensim is missing.
     """
     _writable_format(path, format)
     target = Path(os.path.realpath(path))
@@ -165,10 +166,12 @@ def write_stream(stream: VectorStream, path: PathLike, format: str | None = None
 
 
 def _writable_format(path: PathLike, format: str | None) -> str:
-    if format is not None:
-        if format not in SUFFIXES.values():
-            raise InputError(f"unknown format {format!r}; use one of {', '.join(dict.fromkeys(SUFFIXES.values()))}")
-        return format
-    if str(path).endswith(".gz"):
-        raise InputError(f"{path}: .gz is read but not written; leave .gz off and compress the file afterwards")
-    return format_of(path)
+    if format is None:
+        if str(path).endswith(".gz"):
+            raise InputError(f"{path}: .gz is read but not written; leave .gz off and compress the file afterwards")
+        format = format_of(path)
+    elif format not in SUFFIXES.values():
+        raise InputError(f"unknown format {format!r}; use one of {', '.join(dict.fromkeys(SUFFIXES.values()))}")
+    if format == "kv":
+        require_gensim(f"writing {path}", instead=".bin")
+    return format

@@ -11,11 +11,16 @@ import numpy as np
 from w2vfast.errors import InputError
 from w2vfast.files import PathLike, atomic_path
 from w2vfast.formats.words import encode
+from w2vfast.optional import require_gensim
 from w2vfast.vectors import Vectors, VectorStream, stream_of
 
 
 def to_keyed_vectors(vectors: Vectors) -> Any:
-    """Return a gensim KeyedVectors that shares the array, with the counts as its attribute "count"."""
+    """Return a gensim KeyedVectors that shares the array, with the counts as its attribute "count".
+
+    Raises InputError where gensim is missing.
+    """
+    require_gensim("a KeyedVectors")
     from gensim.models import KeyedVectors
 
     keyed = KeyedVectors(vectors.vectors.shape[1])
@@ -41,8 +46,10 @@ def from_keyed_vectors(keyed: Any) -> Vectors:
 def open_file(path: PathLike, limit: int | None) -> VectorStream:
     """Return the first `limit` rows of a file that KeyedVectors.save, or a model's save, wrote.
 
-    Raises InputError for any other file. The array is mapped where gensim put it into a file of its own.
+    The array is mapped where gensim put it into a file of its own. Raises InputError for any other file, and where
+    gensim is missing.
     """
+    require_gensim(f"reading {path}", instead="a .bin of it")
     from gensim.models import KeyedVectors
 
     try:
