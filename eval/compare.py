@@ -31,6 +31,7 @@ from w2vfast.eval.summary import Measure, as_text, summarise
 from w2vfast.files import atomic_path
 from w2vfast.formats import Vectors, check_writable, load_vectors
 from w2vfast.inputs import open_text
+from w2vfast.optional import require_gensim
 
 SHARED_OPTIONS = tuple(name for name in gensim_runner.OPTIONS if name != "seed")
 OWN_OPTIONS = ("device", "tile", "shared_negatives", "tokens_in_flight", "cap")
@@ -68,6 +69,7 @@ class Plan:
 def run(argv: Sequence[str]) -> None:
     """Run the command `compare`. Raises InputError for bad input and a trainer that failed."""
     options = _parser().parse_args(argv)
+    require_gensim("compare")
     config = config_of(options)
     if options.seeds < 1:
         raise InputError(f"--seeds must be at least 1, not {options.seeds}")

@@ -1,7 +1,6 @@
 """The files that vectors are measured on: those inside gensim's wheel by name, anyone's by path; and rows by word."""
 
 import argparse
-import importlib.util
 import math
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from w2vfast.errors import InputError
 from w2vfast.formats import Vectors
+from w2vfast.optional import require_gensim
 
 PathLike = str | os.PathLike[str]
 
@@ -39,11 +39,12 @@ class Section:
 
 
 def data_path(name: str) -> Path:
-    """Return where a file lies in the test data that gensim's wheel holds, without importing gensim."""
-    spec = importlib.util.find_spec("gensim")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("the built-in data sets are part of gensim: pip install gensim")
-    return Path(spec.submodule_search_locations[0]) / "test" / "test_data" / name
+    """Return where a file lies in the test data that gensim's wheel holds, without importing gensim.
+
+    Raises InputError where gensim is missing.
+    """
+    folder = require_gensim("a built-in data set", instead="files of your own")
+    return folder / "test" / "test_data" / name
 
 
 def dataset_path(dataset: PathLike) -> Path:

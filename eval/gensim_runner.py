@@ -15,6 +15,7 @@ from typing import Any
 from w2vfast.command import Parser, add_options, config_of, exit_code
 from w2vfast.errors import InputError
 from w2vfast.memory import peak_rss_bytes
+from w2vfast.optional import require_gensim
 
 # Those of Config's options that gensim has too.
 OPTIONS = (
@@ -41,7 +42,8 @@ def _main(argv: Sequence[str]) -> None:
 
 
 def train(corpus: str, output: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train, save and return the account. Raises InputError if no word is frequent enough."""
+    """Train, save and return the account. Raises InputError if no word is frequent enough, or gensim is missing."""
+    require_gensim("this command")
     import gensim
 
     model = gensim.models.Word2Vec(

@@ -49,9 +49,8 @@ def measure(
     answered += [evaluate_analogies(vectors, path, restrict_vocab=restrict_vocab) for path in analogies]
     grouped = [evaluate_categories(vectors, path, restrict_vocab=restrict_vocab) for path in categories]
     if not (similar or answered or grouped):
-        raise InputError(
-            f"nothing can be measured: {'; '.join(unusable.values())}; give files in the vectors' language"
-        )
+        faults = "; ".join(dict.fromkeys(unusable.values()))  # without gensim they are all one
+        raise InputError(f"nothing can be measured: {faults}; give files in the vectors' language")
     return {
         "vocabulary_size": len(vectors.words),
         "vector_size": vectors.vectors.shape[1],

@@ -203,7 +203,7 @@ def test_one_percent_of_nul_is_still_text(tmp_path: Path, scanner: ScannerName) 
 def test_a_word_without_end_is_refused(
     tmp_path: Path, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("w2vfast.inputs.MAX_WORD_BYTES", 5000)
+    monkeypatch.setattr("w2vfast.blocks.MAX_WORD_BYTES", 5000)
     (tmp_path / "text").write_bytes(pack(b"a b " + b"x" * 4000 + b" " + b"x" * 9000))
     message = error_of([tmp_path / "text"], scanner="python", min_count=1, _block_bytes=100)
     assert message.endswith("text has a word of more than 1 GiB: is it text with spaces?")

@@ -54,7 +54,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_packages_and_native_parts(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for expected in ("w2vfast/train.py", "w2vfast/kernels/contract.py", "w2vfast/eval/__init__.py", "w2vfast/py.typed"):
+    modules = ("train", "formats/word2vec", "kernels/contract", "eval/__init__")
+    for expected in (*(f"w2vfast/{module}.py" for module in modules), "w2vfast/py.typed"):
         assert expected in names
     page = {f"w2vfast/eval/page/{path.name}" for path in (ROOT / "eval" / "page").iterdir()}
     assert page == {name for name in names if name.startswith("w2vfast/eval/page/")}

@@ -18,8 +18,9 @@ from warnings import warn
 import numpy as np
 from numpy.typing import NDArray
 
+from w2vfast.blocks import read_ahead, whole_words
 from w2vfast.errors import InputError
-from w2vfast.inputs import TextInput, expand_inputs, open_text, read_ahead, total_size, whole_words
+from w2vfast.inputs import TextInput, expand_inputs, open_text, total_size
 from w2vfast.interner import Piece, PythonInterner
 from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab, encode_words, select_types
@@ -81,7 +82,7 @@ class EncodedCorpus:
 
 
 class _Interner(Protocol):
-    """What `_finish` and `_Stream` need of PythonInterner, or of the native Scanner behind `_Native`."""
+    """What `_Stream` needs of PythonInterner, and of the native Scanner in its place."""
 
     read: int
     next_id: int

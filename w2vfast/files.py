@@ -8,9 +8,11 @@ from pathlib import Path
 
 from w2vfast.errors import InputError
 
+PathLike = str | os.PathLike[str]
+
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: PathLike) -> Iterator[Path]:
     """Yield a new empty file in the folder of `path` that becomes `path` on success and is removed on failure.
 
     The file has the permissions that the umask gives and ends in the whole name of `path`, so that a writer that looks

@@ -24,6 +24,7 @@ from w2vfast.command import Parser, add_options, config_of, exit_code
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 from w2vfast.memory import peak_rss_bytes
+from w2vfast.optional import require_gensim
 
 DEFAULT_OUTPUT = "vectors.bin"
 # For the sample inside gensim's wheel (453 thousand words): enough passes for sensible neighbours.
@@ -132,6 +133,8 @@ def _train(arguments: argparse.Namespace, config: Config) -> None:
         raise InputError("--demo trains on its own text: give either --demo or input files")
     if not inputs and not arguments.demo:
         raise InputError("no input: name text files, folders, or - for standard input (or try --demo)")
+    if arguments.demo:
+        require_gensim("--demo", instead="a text of your own")
     output = Path(arguments.output or DEFAULT_OUTPUT)
     binary = {None: None, 0: "text", 1: "binary"}[arguments.binary]
     formats.check_writable(output, binary)
