@@ -35,21 +35,12 @@ def unavailable_reason(name: str) -> str | None:
     return cast("str | None", module.unavailable_reason())
 
 
-def has_objective(name: str, objective: str) -> bool:
-    """Return whether a backend that can be imported here has an objective."""
-    return objective in importlib.import_module(_MODULES[name]).objectives()
-
-
-def with_objective(objective: str) -> list[str]:
-    """Return the backends that have an objective, of those that can be imported here."""
-    found = []
-    for name in NAMES:
-        try:
-            if has_objective(name, objective):
-                found.append(name)
-        except ImportError:
-            continue
-    return found
+def objectives(name: str) -> tuple[str, ...]:
+    """Return the objectives that a backend has; none where it cannot be imported."""
+    try:
+        return tuple(importlib.import_module(_MODULES[name]).objectives())
+    except ImportError:
+        return ()
 
 
 def choose(config: Config) -> Choice:
@@ -58,10 +49,11 @@ def choose(config: Config) -> Choice:
     Raises InputError if the one asked for, or its device, cannot be had, or if it lacks the objective.
     """
     choice = _choose(config)
-    if not has_objective(choice.name, config.objective):
-        have = ", ".join(with_objective(config.objective)) or "none that can run here"
+    if config.objective not in objectives(choice.name):
+        have = " or ".join(name for name in NAMES if config.objective in objectives(name))
         raise InputError(
-            f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: take --backend {have}"
+            f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: "
+            f"{f'take --backend {have}' if have else 'no backend here has it'}"
         )
     return choice
 

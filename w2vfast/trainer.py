@@ -143,7 +143,9 @@ def train_corpus(
     job = work.job
     watch = Stopwatch()
     w_in = plan.initial_vectors(len(corpus.vocab.words), config.vector_size, config.seed)
-    w_out = np.zeros((job.objective.out_rows(len(w_in)), config.vector_size), np.float32)  # untouched memory, which the workers then touch together
+    w_out = np.zeros(
+        (job.objective.out_rows(len(w_in)), config.vector_size), np.float32
+    )  # untouched memory, which the workers then touch together
     step = backends.create_step(choice, job, w_in, w_out, config.workers)
     result = TrainResult(
         vocab=corpus.vocab,
