@@ -5,14 +5,13 @@
     python benchmarks/native_kernel.py --builds avx2,avx512 --workers 1,2
 
 Builds and numbers of workers take turns, --repeat times. A row each: medians of ids read per CPU second and by the
-clock, and useful GFLOP/s, which is 6 D (pairs + sum of N) over the CPU time, as a share of the sgemm peak measured in
-the same process on one thread. Beside several workers stands what as many one-worker jobs with tables of their own
+clock, and useful GFLOP/s, which is 6 D (pairs + sum of N) over the CPU time, as a share of the sgemm peak of one
+thread, measured just before. Beside several workers stands what as many one-worker jobs with tables of their own
 reach at once, "apart": they share no row, so it is the most that the machine allows just then.
 """
 
 import argparse
 import datetime
-import os
 import statistics
 import sys
 import time
@@ -20,14 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.pop("OPENBLAS_CORETYPE", None)  # the peak is that of the processor's own kernel
-
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from speed import append, processor
+import machine
+from speed import append
 
 from w2vfast import plan
 from w2vfast.kernels import contract, native_step
@@ -41,19 +38,6 @@ def zipf_stream(words: int, tokens: int) -> np.ndarray:
     ids = np.searchsorted(np.cumsum(share) / share.sum(), rng.random(tokens)).clip(max=words - 1).astype(np.int32)
     ids[rng.random(tokens) < 0.04] |= contract.SENTENCE_END
     return ids
-
-
-def sgemm_peak(seconds: float = 1.0) -> float:
-    """Return the GFLOP/s of one thread's float32 matrix product."""
-    a = np.ones((768, 768), np.float32)
-    best = 0.0
-    stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop:
-        begin = time.process_time()
-        for _ in range(5):
-            a @ a
-        best = max(best, 5 * 2 * 768**3 / (time.process_time() - begin) / 1e9)
-    return best
 
 
 def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int, workers: int) -> Job:
@@ -136,7 +120,7 @@ def measure(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int
     for (build, workers), spent in times.items():
         result = results[build, workers]
         wall, cpu = (sorted(column) for column in zip(*spent, strict=True))
-        useful = 6 * args.vector_size * (result.pairs + result.trained * N) / 1e9
+        useful = machine.useful_operations(args.vector_size, result.pairs, result.trained * N) / 1e9
         first = next(iter(times.values()))
         rows.append(
             {
@@ -160,7 +144,7 @@ def measure(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int
                 "gflops_per_cpu_second": round(useful / statistics.median(cpu), 1),
                 "sgemm_gflops": round(peak, 1),
                 "share_of_sgemm": round(useful / statistics.median(cpu) / peak, 3),
-                "machine": processor(),
+                "machine": machine.processor(),
             }
         )
     return rows
@@ -185,7 +169,7 @@ def main() -> int:
         ids = np.load(args.ids, mmap_mode="r")[: args.tokens].copy()
     else:
         ids = zipf_stream(85_000, args.tokens)
-    peak = sgemm_peak()
+    peak = machine.sgemm_peak()
     print(f"sgemm peak {peak:.0f} GFLOP/s a thread; {len(ids)} ids, D={args.vector_size}, W={args.window}")
     for mode in args.mode.split(","):
         for shape in args.shapes.split(","):
