@@ -20,7 +20,7 @@ from w2vfast import backends, jobs, plan
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.kernels import contract, reference
-from w2vfast.kernels.contract import Job, Step, StepResult, Visit, chunk_count
+from w2vfast.kernels.contract import Job, Objective, Step, StepResult, Visit, chunk_count
 from w2vfast.kernels.noise import NoiseTable
 from w2vfast.kernels.objectives.negative_sampling import NegativeSampling
 from w2vfast.tiles import TileSettings
@@ -53,11 +53,13 @@ def make_job(
     static: bool = False,
     target_mask: bool | None = None,
     noise: NoiseTable | None = None,
+    objective_value: Objective | None = None,
     **changes: Any,
 ) -> Job:
     """Return a job as jobs.py makes it, small by default, on `length` Zipf-like tokens or those given.
 
-    `changes` are options of Config, tile settings, or fields of Job; `target_mask` and `noise` change the objective.
+    `changes` are options of Config, tile settings, or fields of Job; `target_mask` and `noise` change the objective,
+    `objective_value` stands in for it.
     """
     ids = zipf_ids(words, length) if tokens is None else tokens
     counts = np.bincount(ids & contract.ID_MASK, minlength=words) + 1
@@ -66,7 +68,7 @@ def make_job(
     sizes = {"tokens_in_flight": sizes["tile"]} | sizes
     settings = TileSettings(shared_negatives=0, static_cap=static, **sizes)
     job = jobs.make(ids, counts, plan.keep_probability(counts, sample), Config(**options), settings).job
-    objective: Any = job.objective
+    objective: Any = objective_value or job.objective
     if target_mask is not None and isinstance(objective, NegativeSampling):
         objective = dataclasses.replace(objective, mask=target_mask)
     if noise is not None:
