@@ -35,21 +35,22 @@ def unavailable_reason(name: str) -> str | None:
     return cast("str | None", module.unavailable_reason())
 
 
+def objectives(name: str) -> tuple[str, ...]:
+    """Return the objectives that a backend has; none where it cannot be imported."""
+    try:
+        return cast("tuple[str, ...]", importlib.import_module(_MODULES[name]).objectives())
+    except ImportError:
+        return ()
+
+
 def has_objective(name: str, objective: str) -> bool:
-    """Return whether a backend that can be imported here has an objective."""
-    return objective in importlib.import_module(_MODULES[name]).objectives()
+    """Return whether a backend has an objective."""
+    return objective in objectives(name)
 
 
 def with_objective(objective: str) -> list[str]:
-    """Return the backends that have an objective, of those that can be imported here."""
-    found = []
-    for name in NAMES:
-        try:
-            if has_objective(name, objective):
-                found.append(name)
-        except ImportError:
-            continue
-    return found
+    """Return the backends that can run here and have an objective."""
+    return [name for name in NAMES if unavailable_reason(name) is None and has_objective(name, objective)]
 
 
 def choose(config: Config) -> Choice:
@@ -59,10 +60,9 @@ def choose(config: Config) -> Choice:
     """
     choice = _choose(config)
     if not has_objective(choice.name, config.objective):
-        have = ", ".join(with_objective(config.objective)) or "none that can run here"
-        raise InputError(
-            f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: take --backend {have}"
-        )
+        have = with_objective(config.objective)
+        remedy = f"take --backend {' or '.join(have)}" if have else "no backend that can run here has it"
+        raise InputError(f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: {remedy}")
     return choice
 
 
