@@ -57,9 +57,7 @@ def extensions() -> list[Pybind11Extension]:
     x86 = platform.machine() in ("x86_64", "AMD64")
     builds = X86_BUILDS if x86 else ARM_BUILDS
     kernels = [
-        extension(
-            f"w2vfast.kernels.native._{build}", f"{NATIVE}/module.cpp", flags, [("W2V_MODULE", f"_{build}")]
-        )
+        extension(f"w2vfast.kernels.native._{build}", f"{NATIVE}/module.cpp", flags, [("W2V_MODULE", f"_{build}")])
         for build, flags in builds.items()
     ]
     return [extension("w2vfast._scanner", f"{NATIVE}/scanner.cpp", [], []), *kernels]

@@ -3,13 +3,19 @@
     python benchmarks/draw.py            rewrite README.md's table and benchmarks/results.png
     python benchmarks/draw.py --check    exit 1 if README.md's table is not the CSV's
 
-Of several rows for the same trainer, mode and settings the last one counts, whatever T and N it had.
+Of several rows for the same processor, trainer, mode and settings the last one counts, whatever T and N it had. Rows of
+different processors stand apart: a speed says nothing beside one of another processor.
 """
 
 import argparse
 import csv
 import sys
 from pathlib import Path
+from typing import Any
+
+import machine
+
+from w2vfast.eval.quality import MEASURES
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -25,8 +31,11 @@ TRAINERS = {
 }
 COLOURS = {"gensim": "#8a8f98", "torch": "#5b9bd5", "native": "#d9572b", "native-fast": "#eb9a7c", "triton": "#4f9d5d"}
 MODES = {"sg": "skip-gram", "cbow": "CBOW"}
-MEASURES = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999", "analogy_30k": "analogies"}
-SETTINGS = ("corpus", "trainer", "mode", "vector_size", "window", "negative", "alpha", "workers")
+PROCESSOR = (*machine.COLUMNS, "cpu_generation")
+SETTINGS = (
+    *PROCESSOR,
+    *("device", "corpus", "trainer", "mode", "vector_size", "window", "negative", "alpha", "workers"),
+)
 
 Row = dict[str, str]
 
@@ -39,12 +48,19 @@ def read_rows() -> list[Row]:
 
 
 def groups(rows: list[Row]) -> list[tuple[Row, list[Row]]]:
-    """Return (gensim's row, all rows) for each corpus, mode, vector size and number of workers, in reading order."""
-    keys = ("corpus", "mode", "vector_size", "workers")
+    """Return (gensim's row, all rows) for each processor, corpus, mode, vector size and number of workers.
+
+    In reading order, the processors as they come in the CSV.
+    """
+    keys = ("mode", "vector_size", "workers", "corpus", *PROCESSOR)
     by_key: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         by_key.setdefault(tuple(row[key] for key in keys), []).append(row)
-    order = sorted(by_key, key=lambda key: (int(key[2]), key[3], list(MODES).index(key[1])))
+    processors = list(dict.fromkeys(key[4:] for key in by_key))
+    order = sorted(
+        by_key,
+        key=lambda key: (processors.index(key[4:]), int(key[1]), int(key[2]), list(MODES).index(key[0])),
+    )
     found = []
     for key in order:
         members = sorted(by_key[key], key=lambda row: list(TRAINERS).index(row["trainer"]))
@@ -63,25 +79,33 @@ def score(row: Row, measure: str) -> str:
 def name_of(row: Row) -> str:
     """Return how a trainer is called in the table."""
     settings = f" (T={row['tile']}, N={row['shared_negatives']})" if row["tile"] else ""
-    return TRAINERS[row["trainer"]] + settings
+    device = "" if row["device"] == "cpu" else f" on {row['device']}"
+    return TRAINERS[row["trainer"]] + device + settings
+
+
+def processor_of(row: Row) -> str:
+    """Return how a row's processor is called: its generation where that is known, and its model."""
+    name = row["cpu_generation"] or f"{row['cpu_vendor']} family {row['cpu_family']}".removesuffix(" family ")
+    return f"{name} (model {row['cpu_model']})" if row["cpu_model"] else name
 
 
 def table(rows: list[Row]) -> str:
     """Return the Markdown table."""
     lines = [
-        "| | trainer | workers | words / CPU s | against gensim | words / s | whole command | peak memory | "
-        + " | ".join(MEASURES.values())
-        + " |",
-        "| --- " * (8 + len(MEASURES)) + "|",
+        "| | processor, sgemm peak | trainer | workers | words / CPU s | of the peak | against gensim | words / s | "
+        "whole command | peak memory | " + " | ".join(MEASURES.values()) + " |",
+        "| --- " * (10 + len(MEASURES)) + "|",
     ]
     for peer, members in groups(rows):
         for row in members:
             rate = float(row["words_per_cpu_second"])
             cells = [
                 f"{MODES[row['mode']]}, D={row['vector_size']}" if row is peer else "",
+                processor_of(row) + (f", {float(row['sgemm_gflops']):.0f} GFLOP/s" if row["sgemm_gflops"] else ""),
                 name_of(row),
                 row["workers"],
                 f"{rate / 1e6:.2f} M",
+                f"{100 * float(row['share_of_sgemm']):.0f} %" if row["share_of_sgemm"] else "",
                 f"{float(row['words_per_cpu_second_against_gensim']):.1f}x",
                 f"{float(row['words_per_second']) / 1e6:.2f} M",
                 f"{float(row['total_seconds']):.0f} s" + ("" if row["epochs"] == "5" else f" ({row['epochs']} epoch)"),
@@ -100,35 +124,61 @@ def with_table(text: str, rows: list[Row]) -> str:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """Draw speed beside quality for D=100, one worker."""
+    """Draw speed beside quality for D=100, one worker: a line of the figure for each processor."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [group for group in groups(rows) if group[0]["vector_size"] == "100" and group[0]["workers"] == "1"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.4), width_ratios=(1, 1.5), layout="constrained")
+    by_processor: dict[tuple[str, ...], list[list[Row]]] = {}
+    for peer, members in groups(rows):
+        if peer["vector_size"] == "100" and peer["workers"] == "1":
+            by_processor.setdefault(tuple(peer[key] for key in PROCESSOR), []).append(members)
+    figure, lines = plt.subplots(
+        len(by_processor),
+        2,
+        figsize=(12, 4.4 * len(by_processor)),
+        width_ratios=(1, 1.5),
+        layout="constrained",
+        squeeze=False,
+    )
+    for (left, right), shown in zip(lines, by_processor.values(), strict=True):
+        draw_speed(left, shown)
+        left.set_title(f"Speed on {processor_of(shown[0][0])}", loc="left", fontweight="bold")
+        draw_quality(right, shown)
+        right.set_title("Quality (3 seeds, standard deviation)", loc="left", fontweight="bold")
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def draw_speed(axes: Any, shown: list[list[Row]]) -> None:
+    """Draw a bar for each row: words a CPU second."""
     bars, place = [], 0.0
-    for _, members in shown:
+    for members in shown:
         for row in members:
             rate = float(row["words_per_cpu_second"]) / 1e6
-            left.barh(place, rate, color=COLOURS[row["trainer"]], height=0.8)
-            left.text(rate, place, f" {rate:.2f} M", va="center", fontsize=9)
+            axes.barh(place, rate, color=COLOURS[row["trainer"]], height=0.8)
+            axes.text(rate, place, f" {rate:.2f} M", va="center", fontsize=9)
             bars.append((place, f"{TRAINERS[row['trainer']]}, {MODES[row['mode']]}"))
             place += 1
         place += 0.6
-    left.set_yticks([p for p, _ in bars], [label for _, label in bars], fontsize=8.5)
-    left.invert_yaxis()
-    left.set_xlabel("million words trained per CPU second")
-    left.set_xlim(0, 1.2 * max(float(row["words_per_cpu_second"]) for _, members in shown for row in members) / 1e6)
-    left.set_title("Speed", loc="left", fontweight="bold")
+    axes.set_yticks([p for p, _ in bars], [label for _, label in bars], fontsize=8.5)
+    axes.invert_yaxis()
+    axes.set_xlabel("million words trained per CPU second")
+    axes.set_xlim(0, 1.2 * max(float(row["words_per_cpu_second"]) for members in shown for row in members) / 1e6)
+
+
+def draw_quality(axes: Any, shown: list[list[Row]]) -> None:
+    """Draw the measures of each row, trainers side by side."""
     ticks: list[str] = []
     labelled: set[str] = set()
-    for _, members in shown:
+    for members in shown:
         for measure, title in MEASURES.items():
             for i, row in enumerate(members):
                 trainer = row["trainer"]
-                right.errorbar(
+                axes.errorbar(
                     len(ticks) + 0.16 * (i - (len(members) - 1) / 2),
                     float(row[measure]),
                     yerr=float(row[f"{measure}_sd"] or 0),
@@ -139,15 +189,10 @@ def draw(rows: list[Row], path: Path) -> None:
                 )
                 labelled.add(trainer)
             ticks.append(f"{title}\n{MODES[members[0]['mode']]}")
-    right.set_xticks(range(len(ticks)), ticks, fontsize=8)
-    right.set_ylim(0, 90)
-    right.set_ylabel("Spearman x 100, or % right")
-    right.set_title("Quality (3 seeds, standard deviation)", loc="left", fontweight="bold")
-    right.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper right")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    axes.set_xticks(range(len(ticks)), ticks, fontsize=8)
+    axes.set_ylim(0, 90)
+    axes.set_ylabel("Spearman x 100, or % right")
+    axes.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper right")
 
 
 def main(argv: list[str] | None = None) -> int:

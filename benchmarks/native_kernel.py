@@ -5,14 +5,14 @@
     python benchmarks/native_kernel.py --builds avx2,avx512 --workers 1,2
 
 Builds and numbers of workers take turns, --repeat times. A row each: medians of ids read per CPU second and by the
-clock, and useful GFLOP/s, which is 6 D (pairs + sum of N) over the CPU time, as a share of the sgemm peak measured in
-the same process on one thread. Beside several workers stands what as many one-worker jobs with tables of their own
+clock, and useful GFLOP/s, which is 6 D (pairs + sum of N) over the CPU time, as a share of the sgemm peak of one
+thread, measured just before. Beside several workers stands what as many one-worker jobs with tables of their own
 reach at once, "apart": they share no row, so it is the most that the machine allows just then.
 """
 
 import argparse
+import dataclasses
 import datetime
-import os
 import statistics
 import sys
 import time
@@ -20,18 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.pop("OPENBLAS_CORETYPE", None)  # the peak is that of the processor's own kernel
-
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from speed import append, processor
+import machine
+import parity
+from speed import append
 
 from w2vfast import plan
-from w2vfast.kernels import contract, native_step
-from w2vfast.kernels.contract import Job, StepResult
+from w2vfast.kernels import contract
+from w2vfast.kernels.contract import Job, StepResult, Visit
+from w2vfast.kernels.native import step as native_step
 
 
 def zipf_stream(words: int, tokens: int) -> np.ndarray:
@@ -43,47 +43,20 @@ def zipf_stream(words: int, tokens: int) -> np.ndarray:
     return ids
 
 
-def sgemm_peak(seconds: float = 1.0) -> float:
-    """Return the GFLOP/s of one thread's float32 matrix product."""
-    a = np.ones((768, 768), np.float32)
-    best = 0.0
-    stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop:
-        begin = time.process_time()
-        for _ in range(5):
-            a @ a
-        best = max(best, 5 * 2 * 768**3 / (time.process_time() - begin) / 1e9)
-    return best
-
-
-def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int, workers: int) -> Job:
+def make_job(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, workers: int) -> Job:
     """Return the job that a run on these ids would have."""
-    counts = np.bincount(ids & contract.ID_MASK)
-    prob, alias = plan.alias_table(plan.noise_distribution(counts, 0.75))
-    settings = {"mode": mode, "window": args.window, "shrink_windows": True, "negative": 5}
-    weights = None, None
-    if workers > 1:
-        weights = plan.static_weights(counts, 1e-3, 0.75, tokens_in_flight=T * workers, **settings)
-    return Job(
+    return parity.make_job(
+        words=int((ids & contract.ID_MASK).max()) + 1,
         tokens=ids,
-        keep_threshold=plan.keep_thresholds(counts, 1e-3),
-        noise_prob=prob,
-        noise_alias=alias,
-        in_weight=weights[0],
-        out_weight=weights[1],
-        cbow_mean=True,
+        sample=1e-3,
+        static=workers > 1,
+        mode=mode,
+        objective=args.objective,
+        window=args.window,
         tile=T,
-        shared_negatives=N,
         tokens_in_flight=T * workers,
-        target_mask=False,
-        cap=2.0,
-        row_cap="tile",
         chunk_size=contract.CHUNK_TOKENS,
         seed=1,
-        epochs=5,
-        alpha=0.025,
-        min_alpha=1e-4,
-        **settings,
     )
 
 
@@ -93,27 +66,28 @@ class Apart:
     def __init__(self, job: Job, vector_size: int, workers: int, build: str) -> None:
         self._steps = [native_step.create_step(job, *tables(job, vector_size), build=build) for _ in range(workers)]
 
-    def train(self, chunks: np.ndarray, first_rank: int, epoch: int) -> StepResult:
-        """Train on `chunks`; see contract.Step."""
-        parts = np.array_split(chunks, len(self._steps))
+    def train(self, visit: Visit) -> StepResult:
+        """Train on a visit's chunks; see contract.Step."""
+        places = np.array_split(np.arange(len(visit.chunks)), len(self._steps))
+        parts = [dataclasses.replace(visit, chunks=visit.chunks[p], done=visit.done[p]) for p in places]
         with ThreadPoolExecutor(len(parts)) as pool:
-            done = pool.map(lambda step, part: step.train(part, first_rank, epoch), self._steps, parts)
+            done = pool.map(lambda step, part: step.train(part), self._steps, parts)
             return sum(done, StepResult(0.0, 0, 0))
 
 
 def tables(job: Job, vector_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return W_in and W_out as a run begins with them."""
-    w_in = plan.initial_vectors(len(job.keep_threshold), vector_size, 1)
+    w_in = plan.initial_vectors(job.vocabulary, vector_size, 1)
     return w_in, np.zeros_like(w_in)
 
 
-def runners(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int) -> dict[tuple[str, str], Any]:
+def runners(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int) -> dict[tuple[str, str], Any]:
     """Return what takes turns: (build, workers) and a step."""
-    alone = make_job(ids, args, mode, T, N, 1)
+    alone = make_job(ids, args, mode, T, 1)
     found: dict[tuple[str, str], Any] = {}
     for build in args.builds.split(",") if args.builds else native_step.runnable_builds()[-1:]:
         for workers in map(int, args.workers.split(",")):
-            job = make_job(ids, args, mode, T, N, workers)
+            job = make_job(ids, args, mode, T, workers)
             step = native_step.create_step(job, *tables(job, args.vector_size), workers=workers, build=build)
             found[build, str(workers)] = step
             if workers > 1:
@@ -123,26 +97,27 @@ def runners(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int
 
 def measure(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int, peak: float) -> list[dict[str, Any]]:
     """Return a row for each build and number of workers."""
-    found = runners(ids, args, mode, T, N)
-    order = plan.chunk_order(-(-len(ids) // contract.CHUNK_TOKENS), 1, 0)
+    found = runners(ids, args, mode, T)
+    visit = parity.visit_of(make_job(ids, args, mode, T, 1), shared_words=N, epochs=5, alpha=0.025)
     times: dict[tuple[str, str], list[tuple[float, float]]] = {case: [] for case in found}
     results = {}
     for _ in range(args.repeat):
         for case, step in found.items():
             start = time.perf_counter(), time.process_time()
-            results[case] = step.train(order, 0, 0)
+            results[case] = step.train(visit)
             times[case].append((time.perf_counter() - start[0], time.process_time() - start[1]))
     rows = []
     for (build, workers), spent in times.items():
         result = results[build, workers]
         wall, cpu = (sorted(column) for column in zip(*spent, strict=True))
-        useful = 6 * args.vector_size * (result.pairs + result.trained * N) / 1e9
+        useful = machine.useful_operations(args.vector_size, result.pairs, result.trained * N) / 1e9
         first = next(iter(times.values()))
         rows.append(
             {
                 "date": datetime.date.today().isoformat(),
                 "ids": len(ids),
                 "mode": mode,
+                "objective": args.objective,
                 "vector_size": args.vector_size,
                 "window": args.window,
                 "tile": T,
@@ -160,7 +135,7 @@ def measure(ids: np.ndarray, args: argparse.Namespace, mode: str, T: int, N: int
                 "gflops_per_cpu_second": round(useful / statistics.median(cpu), 1),
                 "sgemm_gflops": round(peak, 1),
                 "share_of_sgemm": round(useful / statistics.median(cpu) / peak, 3),
-                "machine": processor(),
+                "machine": machine.processor(),
             }
         )
     return rows
@@ -171,6 +146,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ids", help="a .npy of int32 ids, sign bit on a sentence's last")
     parser.add_argument("--tokens", type=int, default=3_000_000)
+    parser.add_argument("--objective", default="negative-sampling")
     parser.add_argument("--mode", default="sg,cbow")
     parser.add_argument("--vector-size", type=int, default=100)
     parser.add_argument("--window", type=int, default=5)
@@ -185,7 +161,7 @@ def main() -> int:
         ids = np.load(args.ids, mmap_mode="r")[: args.tokens].copy()
     else:
         ids = zipf_stream(85_000, args.tokens)
-    peak = sgemm_peak()
+    peak = machine.sgemm_peak()
     print(f"sgemm peak {peak:.0f} GFLOP/s a thread; {len(ids)} ids, D={args.vector_size}, W={args.window}")
     for mode in args.mode.split(","):
         for shape in args.shapes.split(","):

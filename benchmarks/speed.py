@@ -13,38 +13,38 @@ says so.
 
 import argparse
 import csv
+import dataclasses
 import datetime
 import importlib.metadata
-import json
-import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import machine
 import parity
 
 from w2vfast import backends, formats
-from w2vfast.eval.quality import quality
+from w2vfast.command import Parser, add_options, config_of, exit_code
+from w2vfast.eval import trainers
+from w2vfast.eval.quality import MEASURES, quality
+from w2vfast.eval.trainers import GENSIM
 
-MEASURES = ("wordsim353", "simlex999", "analogy_30k")
 FAST = "-fast"  # native-fast: the native backend with --preset fast
 DEFAULT_CSV = Path(__file__).with_name("results.csv")
-
-
-def processor() -> str:
-    """Return the processor's name and its widest vector instructions, as the system tells."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    name = next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), "?")
-    width = next((isa for isa in ("avx512f", "avx2") if isa in text), "")
-    return f"{name} {width} x {os.cpu_count()}".strip()
+# Options of Config that all runs have, and those that w2vfast's may be given.
+OPTIONS = ("vector_size", "window", "negative", "sample", "min_count", "alpha", "epochs")
+OWN_OPTIONS = ("tile", "shared_negatives", "tokens_in_flight")
+# Columns of a row that come from a run's figures.
+FIGURES = (
+    *("words_per_cpu_second", "words_per_second", "scan_words_per_cpu_second", "train_seconds", "total_seconds"),
+    "peak_rss_mb",
+)
+WITH_EXTREMES = ("words_per_cpu_second", "words_per_second", "total_seconds")
 
 
 def backend_of(trainer: str) -> str:
@@ -52,60 +52,17 @@ def backend_of(trainer: str) -> str:
     return trainer.removesuffix(FAST)
 
 
-def run_once(command: list[str]) -> tuple[dict[str, Any], float]:
-    """Run a trainer in a process of its own; returns its JSON account and the wall seconds of the whole command."""
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wall = time.perf_counter() - began
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout), wall
-
-
-def command_for(
-    trainer: str, arguments: argparse.Namespace, mode: str, workers: int, seed: int, out: Path
-) -> list[str]:
-    """Return the command line of one run."""
-    module = "w2vfast.eval.gensim_runner" if trainer == "gensim" else "w2vfast.train"
-    epochs = arguments.gensim_epochs if trainer == "gensim" and arguments.gensim_epochs else arguments.epochs
-    options = {
-        "mode": mode,
-        "vector-size": arguments.vector_size,
-        "window": arguments.window,
-        "negative": arguments.negative,
-        "sample": arguments.sample,
-        "min-count": arguments.min_count,
-        "alpha": arguments.alpha,
-        "epochs": epochs,
-        "workers": workers,
-        "seed": seed,
-    }
-    if trainer != "gensim":
-        options["backend"] = backend_of(trainer)
-        options["preset"] = "fast" if trainer.endswith(FAST) else "quality"
-        extra = {"tile": arguments.tile, "shared-negatives": arguments.shared_negatives}
-        extra |= {"tokens-in-flight": arguments.tokens_in_flight}
-        options |= {name: value for name, value in extra.items() if value is not None}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-m", module, str(arguments.corpus), "-o", str(out), "--json", *words]
-
-
 def measure(trainer: str, arguments: argparse.Namespace, mode: str, workers: int, seed: int) -> dict[str, Any]:
-    """Return the figures of one run: speeds, seconds, memory and the quality of its vectors."""
+    """Return the account and the figures of one run, and the quality of its vectors."""
+    settings = arguments.settings | {"mode": mode, "workers": workers, "seed": seed}
+    settings["preset"] = "fast" if trainer.endswith(FAST) else "quality"
+    if trainer == GENSIM and arguments.gensim_epochs:
+        settings["epochs"] = arguments.gensim_epochs
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "vectors.bin"
-        account, wall = run_once(command_for(trainer, arguments, mode, workers, seed, out))
+        account, figures = trainers.run(backend_of(trainer), arguments.corpus, out, settings)
         scores = quality(formats.load_vectors(out))
-    words = account["tokens"]["read"] * account["settings"]["epochs"]
-    figures = {
-        "words_per_cpu_second": words / account["cpu_seconds"]["train"],
-        "words_per_second": words / account["seconds"]["train"],
-        "scan_words_per_cpu_second": account["tokens"]["read"] / account["cpu_seconds"]["scan"],
-        "train_seconds": account["seconds"]["train"],
-        "total_seconds": wall,
-        "peak_rss_mb": account["peak_rss_bytes"] / 1e6,
-    }
-    return {"account": account, "figures": figures, "quality": scores}
+    return {"account": account, "figures": dataclasses.asdict(figures), "quality": scores}
 
 
 def earlier_quality(path: Path, mode: str) -> list[dict[str, float]]:
@@ -122,32 +79,41 @@ def summarise(trainer: str, arguments: argparse.Namespace, mode: str, workers: i
         "corpus": arguments.corpus.name,
         "raw_words": account["tokens"]["read"],
         "trainer": trainer,
-        "version": importlib.metadata.version("gensim" if trainer == "gensim" else "w2vfast"),
+        "version": importlib.metadata.version(GENSIM if trainer == GENSIM else "w2vfast"),
         "mode": mode,
     }
-    for name in ("vector_size", "window", "negative", "sample", "min_count", "alpha", "epochs", "workers"):
+    for name in (*OPTIONS, "workers"):
         row[name] = settings[name]
-    for name in ("tile", "shared_negatives", "tokens_in_flight"):
+    for name in OWN_OPTIONS:
         row[name] = settings.get(name, "")
     row["runs"] = len(runs)
-    for name in runs[0]["figures"]:
+    for name in FIGURES:
         values = [run["figures"][name] for run in runs]
-        row[name] = round(statistics.median(values), 2)
-        if name in ("words_per_cpu_second", "words_per_second", "total_seconds"):
+        row[name] = "" if None in values else round(statistics.median(values), 2)
+        if name in WITH_EXTREMES:
             row |= {f"{name}_min": round(min(values), 2), f"{name}_max": round(max(values), 2)}
     scores, source = [run["quality"] for run in runs], "these runs"
-    if trainer == "gensim" and arguments.gensim_quality is not None:
+    if trainer == GENSIM and arguments.gensim_quality is not None:
         scores, source = earlier_quality(arguments.gensim_quality, mode), arguments.gensim_quality.name
     for name in MEASURES:
         values = [score[name] for score in scores if score[name] is not None]
         row[name] = round(statistics.mean(values), 2) if values else ""
         row[f"{name}_sd"] = round(statistics.stdev(values), 2) if len(values) > 1 else ""
     row |= {"quality_seeds": len(scores), "quality_from": source}
-    row["parity_error"] = f"{arguments.parity[trainer, mode]:.1e}" if trainer != "gensim" else ""
-    row["machine"] = processor()
+    row["parity_error"] = f"{arguments.parity[trainer, mode]:.1e}" if trainer != GENSIM else ""
+    row["machine"] = machine.processor()
     row["versions"] = (
         " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "torch", "gensim"))
         + f" python {platform.python_version()}"
+    )
+    row |= machine.identity()
+    row["device"] = settings.get("device", "cpu")
+    row["sgemm_gflops"] = round(arguments.sgemm_gflops, 1)
+    visited = [(run["account"], trainers.epochs_visited(run["account"])) for run in runs]
+    pairs = [account["pairs"] / epochs for account, epochs in visited if account.get("pairs") is not None]
+    row["pairs_per_epoch"] = round(statistics.median(pairs)) if pairs else ""
+    row["trained_per_epoch"] = round(
+        statistics.median(account["tokens"]["trained"] / epochs for account, epochs in visited)
     )
     return row
 
@@ -168,9 +134,10 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 
 def compare(rows: list[dict[str, Any]]) -> None:
-    """Add to each row how it stands against gensim with as many workers, and against itself with one, in the same run.
+    """Add to each row of one mode what it says only beside the others of the same run; empty where these are missing.
 
-    Empty where the other was not run.
+    How it stands against gensim with as many workers and against itself with one, and the share of the sgemm peak that
+    its useful operations reach.
     """
 
     def against(row: dict[str, Any], name: str, **other: Any) -> float | str:
@@ -180,53 +147,73 @@ def compare(rows: list[dict[str, Any]]) -> None:
 
     for row in rows:
         for name in ("words_per_cpu_second", "words_per_second"):
-            row[f"{name}_against_gensim"] = against(row, name, trainer="gensim")
+            row[f"{name}_against_gensim"] = against(row, name, trainer=GENSIM)
         row["words_per_second_against_one_worker"] = against(row, "words_per_second", workers=1)
+    # gensim does not count its pairs: with the same settings it has as many as w2vfast
+    pairs = next((row["pairs_per_epoch"] for row in rows if row["pairs_per_epoch"] != ""), None)
+    for row in rows:
+        useful = useful_gflops(row, pairs if row["pairs_per_epoch"] == "" else row["pairs_per_epoch"])
+        row["gflops_per_cpu_second"] = "" if useful is None else round(useful, 2)
+        row["share_of_sgemm"] = "" if useful is None else round(useful / row["sgemm_gflops"], 4)
+
+
+def useful_gflops(row: dict[str, Any], pairs: float | None) -> float | None:
+    """Return the useful GFLOP of a CPU second of training, of `pairs` an epoch; None for a GPU and without pairs.
+
+    For gensim these are the operations that word2vec's definition needs: every pair, or CBOW's window, has negatives of
+    its own. w2vfast's trained words have the N that their tile shares.
+    """
+    if pairs is None or row["device"] != "cpu":
+        return None
+    shared = pairs * row["negative"]
+    if row["trainer"] != GENSIM:
+        shared = row["trained_per_epoch"] * row["shared_negatives"]
+    an_epoch = machine.useful_operations(row["vector_size"], pairs, shared)
+    return an_epoch / row["raw_words"] * float(row["words_per_cpu_second"]) / 1e9
 
 
 def report(rows: list[dict[str, Any]]) -> None:
     """Print the rows of one mode."""
     for row in rows:
         scores = "  ".join(f"{name} {row[name]} +- {row[f'{name}_sd']}" for name in MEASURES)
+        share = f", {100 * row['share_of_sgemm']:.0f} % of the sgemm peak" if row["share_of_sgemm"] != "" else ""
+        memory = f", {row['peak_rss_mb']:.0f} MB" if row["peak_rss_mb"] != "" else ""
         print(
             f"{row['mode']:4} {row['trainer']:11} workers {row['workers']}: "
-            f"{row['words_per_cpu_second'] / 1e6:6.3f} M words/CPU s, against gensim "
+            f"{row['words_per_cpu_second'] / 1e6:6.3f} M words/CPU s{share}; against gensim on this {row['machine']} "
             f"{row['words_per_cpu_second_against_gensim']}x a CPU second, {row['words_per_second_against_gensim']}x by "
             f"the clock; {row['words_per_second_against_one_worker']}x one worker; whole command "
-            f"{row['total_seconds']} s, {row['peak_rss_mb']:.0f} MB  {scores}",
+            f"{row['total_seconds']} s{memory}  {scores}",
             flush=True,
         )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    return exit_code("benchmarks/speed.py", partial(_main, sys.argv[1:] if argv is None else argv))
+
+
+def _main(argv: Sequence[str]) -> None:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--trainers", nargs="+", help="gensim, native, native-fast, torch, ... (default: all)")
     parser.add_argument("--modes", nargs="+", choices=("sg", "cbow"), default=["sg", "cbow"])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--workers", dest="numbers_of_workers", type=int, nargs="+", default=[1], metavar="INT")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, with seeds 1, 2, 3, ...")
-    parser.add_argument("--vector-size", type=int, default=100)
-    parser.add_argument("--window", type=int, default=5)
-    parser.add_argument("--negative", type=int, default=5)
-    parser.add_argument("--sample", type=float, default=1e-3)
-    parser.add_argument("--min-count", type=int, default=5)
-    parser.add_argument("--alpha", type=float, default=0.025)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--tile", type=int)
-    parser.add_argument("--shared-negatives", type=int)
-    parser.add_argument("--tokens-in-flight", type=int)
+    add_options(parser, (*OPTIONS, *OWN_OPTIONS))
     parser.add_argument("--gensim-epochs", type=int, help="time gensim on fewer epochs")
     parser.add_argument("--gensim-quality", type=Path, help="CSV with gensim's quality at these settings")
     parser.add_argument("--csv", type=Path, default=DEFAULT_CSV)
     arguments = parser.parse_args(argv)
+    config = config_of(arguments)
+    arguments.settings = {name: getattr(config, name) for name in (*OPTIONS, *OWN_OPTIONS)}
     available = [name for name in backends.NAMES if backends.unavailable_reason(name) is None]
     fast = [f"{name}{FAST}" for name in available if name == "native"]
-    trainers = arguments.trainers or ["gensim", *available, *fast]
+    names = arguments.trainers or [GENSIM, *available, *fast]
     arguments.parity = {}
-    for trainer in trainers:
+    for trainer in names:
         for mode in arguments.modes:
-            if trainer != "gensim":
+            if trainer != GENSIM:
                 backend = backend_of(trainer)
                 error = parity.largest_error(backend, "cuda" if backend == "triton" else "cpu", mode)
                 if not error <= parity.LARGEST_ERROR:
@@ -234,8 +221,9 @@ def main(argv: list[str] | None = None) -> int:
                         f"{trainer} {mode} differs from the reference by {error:.1e}: no speed is reported"
                     )
                 arguments.parity[trainer, mode] = error
+    arguments.sgemm_gflops = machine.sgemm_peak()
     for mode in arguments.modes:
-        cases = [(trainer, workers) for workers in arguments.workers for trainer in trainers]
+        cases = [(trainer, workers) for workers in arguments.numbers_of_workers for trainer in names]
         runs: dict[tuple[str, int], list[Any]] = {case: [] for case in cases}
         for seed in range(1, arguments.runs + 1):
             for trainer, workers in cases:
@@ -245,7 +233,6 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows:
             append(arguments.csv, row)
         report(rows)
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,22 +15,23 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from w2vfast import schedule, trainer
+from w2vfast import jobs, tiles, trainer
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.eval.quality import quality
-from w2vfast.schedule import TileSettings
+from w2vfast.tiles import TileSettings
 
 
 def run(corpus, config: Config, in_flight: int) -> dict[str, object]:
     """Train once with `in_flight` tokens in flight under the GPU's cap; returns one row of the table."""
-    negatives = config.shared_negatives or schedule.LEAST_NEGATIVES[config.mode]
-    tiles = TileSettings(config.tile or schedule.TILE["triton"], negatives, in_flight, "tile", True)
+    negatives = config.shared_negatives or tiles.LEAST_NEGATIVES[config.mode]
+    settings = TileSettings(config.tile or tiles.TILE["triton"], negatives, in_flight, "tile", True)
     choice = Choice("torch", "cpu", "stands in for a GPU's grid")
-    job = trainer.make_job(corpus, config, choice, tiles)
+    work = jobs.prepare(corpus, config, choice, settings)
+    job = work.job
     # As many chunks as tiles in flight, each walked by its own program.
     job = dataclasses.replace(job, group_tokens=max(job.group_tokens, job.tiles_in_flight * job.chunk_size))
-    result = trainer.train_corpus(corpus, config, choice, job=job)
+    result = trainer.train_corpus(corpus, config, choice, work=dataclasses.replace(work, job=job))
     batches = result.tokens["trained"] / in_flight
     row = {
         "mode": config.mode,
@@ -38,7 +39,7 @@ def run(corpus, config: Config, in_flight: int) -> dict[str, object]:
         "batches": round(batches),
         "seed": config.seed,
         "tile": job.tile,
-        "shared_negatives": job.shared_negatives,
+        "shared_negatives": work.shared_words,
         "cap": job.cap,
         "epochs": config.epochs,
     }

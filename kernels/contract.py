@@ -266,7 +266,9 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
     rows = job.objective.out_rows(V)
     _require(w_in.ndim == 2 and w_in.shape[1] >= 1, f"w_in must be [V, D], not {w_in.shape}")
     _require(w_in.shape[0] == V, f"w_in has {w_in.shape[0]} rows, the plan {V} words")
-    _require(w_out.shape == (rows, w_in.shape[1]), f"w_out is {w_out.shape}, the objective's is {(rows, w_in.shape[1])}")
+    _require(
+        w_out.shape == (rows, w_in.shape[1]), f"w_out is {w_out.shape}, the objective's is {(rows, w_in.shape[1])}"
+    )
     arrays = {
         "keep_threshold": (job.keep_threshold, np.uint32, V),
         "in_weight": (job.in_weight, np.float32, V),

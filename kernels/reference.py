@@ -16,12 +16,13 @@ from w2vfast.kernels.noise import NoiseTable
 from w2vfast.kernels.philox import PURPOSE_SHARED, PURPOSE_TOKEN, philox4x32
 
 
-
 def _mulhi(a: int, b: int) -> int:
     return (a * b) >> 32
 
 
-def plan(job: Job, chunk: int, draw_epoch: int, shared_words: int, tokens: NDArray[np.int32] | None = None) -> ChunkPlan:
+def plan(
+    job: Job, chunk: int, draw_epoch: int, shared_words: int, tokens: NDArray[np.int32] | None = None
+) -> ChunkPlan:
     """Return the plan of a chunk of `tokens` (the job's by default)."""
     tokens = job.tokens if tokens is None else tokens
     positions, radius = [], []
@@ -38,7 +39,9 @@ def plan(job: Job, chunk: int, draw_epoch: int, shared_words: int, tokens: NDArr
         for tile in range(tiles)
     ]
     return ChunkPlan(
-        np.array(positions, np.int64), np.array(radius, np.int32), np.array(drawn, np.int32).reshape(tiles, shared_words)
+        np.array(positions, np.int64),
+        np.array(radius, np.int32),
+        np.array(drawn, np.int32).reshape(tiles, shared_words),
     )
 
 

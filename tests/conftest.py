@@ -1,4 +1,4 @@
-"""Shared by the tests: jobs on made-up token streams, a tiny topical corpus, the backends that can run here."""
+"""Shared by the tests: input sides and objectives, a tiny topical corpus, where Triton runs. Jobs: benchmarks/parity.py."""
 
 import importlib.util
 import os
@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from w2vfast import plan
-from w2vfast.kernels import contract
-from w2vfast.kernels.contract import Job
-
+# Every input side with every objective: what each kernel is held against the reference in.
+MODES: dict[str, dict[str, Any]] = {
+    "sg": {"mode": "sg"},
+    "cbow-mean": {"mode": "cbow"},
+    "cbow-sum": {"mode": "cbow", "cbow_mean": False},
+    "sg-nce": {"mode": "sg", "objective": "nce", "log_z": 0.5},
+    "cbow-nce": {"mode": "cbow", "objective": "nce"},
+}
 THEMES = {
     "sea": ["ship", "sailor", "harbour", "wave", "anchor", "captain"],
     "kitchen": ["bread", "oven", "butter", "flour", "spoon", "cake"],
@@ -21,62 +25,13 @@ THEMES = {
 }
 
 
-def zipf_ids(words: int, tokens: int) -> Any:
-    """Return Zipf-like ids in sentences of about 14 tokens, int32 [tokens]."""
-    rng = np.random.default_rng(7)
-    ids = (rng.zipf(1.5, tokens) % words).astype(np.int32)
-    ends = rng.random(tokens) < 0.07
-    ends[-1] = True
-    ids[ends] |= contract.SENTENCE_END
-    return ids
-
-
-def make_job(words: int = 50, length: int = 3000, **changes: Any) -> Job:
-    """Return a job on `length` Zipf-like tokens; `changes` are fields of Job."""
-    ids = changes.get("tokens", zipf_ids(words, length))
-    counts = np.bincount(ids & contract.ID_MASK, minlength=words) + 1
-    noise_prob, noise_alias = plan.alias_table(plan.noise_distribution(counts, 0.75))
-    fields: dict[str, Any] = {
-        "tokens": ids,
-        "keep_threshold": plan.keep_thresholds(counts, 0.1),
-        "noise_prob": noise_prob,
-        "noise_alias": noise_alias,
-        "in_weight": None,
-        "out_weight": None,
-        "mode": "sg",
-        "cbow_mean": True,
-        "window": 5,
-        "shrink_windows": True,
-        "negative": 5,
-        "tile": 32,
-        "shared_negatives": 16,
-        "tokens_in_flight": 32,
-        "target_mask": True,
-        "cap": 2.0,
-        "row_cap": "tile",
-        "chunk_size": 256,
-        "seed": 2**40 + 3,
-        "epochs": 3,
-        "alpha": 0.05,
-        "min_alpha": 1e-4,
-    }
-    return Job(**(fields | changes))
-
-
-def random_tables(words: int, vector_size: int, dtype: Any = np.float64) -> tuple[Any, Any]:
-    """Return W_in and W_out far enough from zero that every term of a step shows."""
-    rng = np.random.default_rng(1)
-    scale = 0.5 / np.sqrt(vector_size) + 0.2 / vector_size
-    return tuple((rng.normal(size=(words, vector_size)) * scale).astype(dtype) for _ in range(2))
-
-
 def triton_device() -> str | None:
     """Return where the Triton kernels are tested: on the GPU, else in the interpreter; None where triton has no wheel.
 
     The interpreter must be chosen before triton is first imported, and is then the whole process's: modules ask while
     tests are collected. What compiles kernels does so in a process of its own.
     """
-    from w2vfast.kernels import triton_step
+    from w2vfast.kernels.triton import step as triton_step
 
     if importlib.util.find_spec("triton") is None:
         return None

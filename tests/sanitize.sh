@@ -8,7 +8,7 @@ python=$(realpath --no-symlinks "${1:-.venv/bin/python}")
 shift || true
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cp -r w2vfast kernels eval tests setup.py pyproject.toml "$copy"
+cp -r w2vfast kernels eval benchmarks tests setup.py pyproject.toml "$copy"
 for extra in README.md LICENSE MANIFEST.in; do [[ -e $extra ]] && cp "$extra" "$copy"; done
 find "$copy" -name '*.so' -delete
 cd "$copy"

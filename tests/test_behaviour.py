@@ -54,7 +54,7 @@ def backend(request):
 def train(sentences, backend, evaluate=None, on_progress=None, **options):
     options = {"vector_size": 16, "min_count": 1, "workers": 1, "sample": 0.0, "backend": backend.name} | options
     if backend.toy > 1:
-        # Few steps, so large ones; schedule.py would have them share hundreds of negatives.
+        # Few steps, so large ones; tiles.py would have them share hundreds of negatives.
         options = {"alpha": 0.1, "shared_negatives": 16} | options
     config = Config(**options)
     with encode_sentences(sentences, min_count=config.min_count) as corpus:
@@ -232,7 +232,7 @@ def test_an_unavailable_backend_is_an_error_with_the_reason(monkeypatch):
 
 def test_too_little_memory_is_an_error_that_says_what_is_needed(monkeypatch, themed_sentences):
     from w2vfast.errors import InputError
-    from w2vfast.kernels import torch_step
+    from w2vfast.kernels.torch import step as torch_step
 
     def too_large(*_, **__):
         raise MemoryError("80 GiB are needed: lower vector_size")

@@ -21,14 +21,14 @@ def run(*command, cwd=None):
 
 def test_parity_of_every_cpu_backend():
     names = [name for name in ("native", "torch") if backends.unavailable_reason(name) is None]
-    assert run(BENCHMARKS / "parity.py", *names).count("largest error") == 2 * len(names)
+    assert run(BENCHMARKS / "parity.py", *names).count("largest error") == 4 * len(names)
 
 
 def test_parity_fails_on_a_wrong_kernel(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import parity
 
-    from w2vfast.kernels import torch_step
+    from w2vfast.kernels.torch import step as torch_step
 
     right = torch_step.TorchStep._add
     monkeypatch.setattr(
@@ -50,6 +50,92 @@ def test_speed_writes_a_row_a_trainer(themed_file, tmp_path):
     assert float(rows[1]["words_per_cpu_second_against_gensim"]) == pytest.approx(ratio, abs=0.006)
     assert "x a CPU second" in out
     assert rows[1]["words_per_second_against_one_worker"] == "1.0"
+    assert all(float(row["sgemm_gflops"]) > 0 and row["cpu_vendor"] and row["device"] == "cpu" for row in rows)
+    if (BENCHMARKS / "results.csv").exists():
+        with (BENCHMARKS / "results.csv").open(newline="") as file:
+            assert next(csv.reader(file)) == list(rows[0])
+
+
+def test_a_fault_of_speed_is_one_line(tmp_path):
+    (tmp_path / "c.txt").write_text("too few words\n")
+    command = [sys.executable, str(BENCHMARKS / "speed.py"), str(tmp_path / "c.txt"), "--trainers", "gensim"]
+    command += ["--csv", str(tmp_path / "rows.csv")]
+    for more, message in ([], "no word of"), (["--window", "0"], "window must be at least 1"):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "rows.csv").exists()
+
+
+def a_run(trainer, epochs, **account):
+    """Return what speed.measure returns of a run of two CPU seconds over 1000 words an epoch."""
+    from w2vfast.eval import trainers
+
+    settings = dict.fromkeys(("window", "min_count", "negative"), 5) | {"vector_size": 100, "epochs": epochs}
+    settings |= {"sample": 1e-3, "alpha": 0.025, "workers": 1}
+    if trainer != "gensim":
+        settings |= {"tile": 64, "shared_negatives": 32, "tokens_in_flight": 64, "device": "cpu"}
+    account = {
+        "settings": settings | account.pop("settings", {}),
+        "tokens": {"read": 1000, "trained": 700 * epochs},
+        "seconds": {"scan": 1.0, "train": 2.0},
+        "cpu_seconds": {"scan": 1.0, "train": 2.0},
+        "peak_rss_bytes": None,
+        **account,
+    }
+    figures = vars(trainers.figures(account, 4.0))
+    return {
+        "account": account,
+        "figures": figures,
+        "quality": {"wordsim353": 1.0, "simlex999": 2.0, "analogy_30k": None},
+    }
+
+
+@pytest.fixture
+def rows_of(monkeypatch):
+    """Return a function from runs by trainer to the rows that speed.py makes of them."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import argparse
+
+    import speed
+
+    def rows_of(**runs):
+        arguments = argparse.Namespace(corpus=Path("c.txt"), gensim_quality=None, sgemm_gflops=0.1)
+        arguments.parity = {(trainer, "sg"): 0.0 for trainer in runs}
+        rows = [speed.summarise(trainer, arguments, "sg", 1, [run]) for trainer, run in runs.items()]
+        speed.compare(rows)
+        speed.report(rows)
+        return rows
+
+    return rows_of
+
+
+def test_the_share_of_the_sgemm_peak(rows_of, capsys):
+    """gensim has as many pairs an epoch as w2vfast, each with negatives of its own, and may run fewer epochs."""
+    gensim, native = rows_of(gensim=a_run("gensim", 1), native=a_run("native", 5, pairs=5 * 3000))
+    ours = 6 * 100 * 5 * (3000 + 700 * 32) / 2 / 1e9
+    theirs = 6 * 100 * 1 * 3000 * (1 + 5) / 2 / 1e9
+    assert (native["pairs_per_epoch"], native["trained_per_epoch"], gensim["pairs_per_epoch"]) == (3000, 700, "")
+    assert native["gflops_per_cpu_second"] == round(ours, 2)
+    assert native["share_of_sgemm"] == round(ours / 0.1, 4)
+    assert gensim["gflops_per_cpu_second"] == round(theirs, 2)
+    assert gensim["share_of_sgemm"] == round(theirs / 0.1, 4)
+    assert capsys.readouterr().out.count("of the sgemm peak") == 2
+
+
+def test_no_share_without_pairs_or_on_a_gpu(rows_of):
+    for runs in (
+        {"gensim": a_run("gensim", 1), "native": a_run("native", 5)},
+        {"triton": a_run("triton", 5, pairs=9, settings={"device": "cuda"})},
+    ):
+        assert {(row["gflops_per_cpu_second"], row["share_of_sgemm"]) for row in rows_of(**runs)} == {("", "")}
+
+
+def test_an_epoch_that_was_not_visited_does_not_count(rows_of):
+    (stopped,) = rows_of(native=a_run("native", 5, pairs=2 * 3000, epochs_visited=2.0))
+    assert stopped["words_per_second"] == 1000
+    assert stopped["pairs_per_epoch"] == 3000
 
 
 def test_kernels_are_timed_by_build_and_workers(tmp_path):
@@ -85,3 +171,38 @@ def test_readmes_table_is_drawn_from_the_rows(tmp_path, monkeypatch):
     assert draw.main(["--check"]) == 0
     draw.draw(draw.read_rows(), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+def test_rows_of_different_processors_are_never_merged_or_compared(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import draw
+
+    with draw.CSV.open(newline="") as file:
+        one = next(row for row in csv.DictReader(file) if row["trainer"] == "native")
+    rows = []
+    # the last two are of one generation
+    for family, model, generation in ("26", "2", "Zen 5"), ("25", "17", "Zen 4"), ("25", "160", "Zen 4"):
+        here = {"cpu_family": family, "cpu_model": model, "cpu_generation": generation, "sgemm_gflops": "110.4"}
+        rows += [one | here, one | here | {"trainer": "gensim", "tile": "", "share_of_sgemm": "0.052"}]
+    rows.append(one | {"cpu_family": "7"})  # no gensim beside it
+    rows.append(rows[0] | {"words_per_cpu_second": "1e6"})  # the same once more
+    monkeypatch.setattr(draw, "CSV", tmp_path / "rows.csv")
+    with draw.CSV.open("w", newline="") as file:
+        writer = csv.DictWriter(file, one)
+        writer.writeheader()
+        writer.writerows(rows)
+    latest = draw.read_rows()
+    assert len(latest) == 7
+    drawn = draw.table(latest).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in drawn] == [
+        *["Zen 5 (model 2), 110 GFLOP/s"] * 2,
+        *["Zen 4 (model 17), 110 GFLOP/s"] * 2,
+        *["Zen 4 (model 160), 110 GFLOP/s"] * 2,
+    ]
+    assert [line.split(" | ")[5] for line in drawn] == ["5 %", ""] * 3
+    assert "| 1.00 M |" in drawn[1]
+    assert draw.processor_of(one | {"cpu_vendor": "arm", "cpu_family": "", "cpu_generation": ""}) == "arm"
+    draw.draw(latest, tmp_path / "plot.png")
+    from matplotlib.image import imread
+
+    assert imread(tmp_path / "plot.png").shape[:2] == (3 * 660, 1800)

@@ -13,7 +13,11 @@ FOLDERS = {
     "w2vfast.kernels": ROOT / "kernels",
     "w2vfast.eval": ROOT / "eval",
 }
-# Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it (and kernels.contract).
+BACKENDS = ("torch", "native", "triton")
+# What every part of kernels/ may know.
+CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "noise", "philox")}
+# Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it, and the kernels' contract and
+# objectives.
 LAYERS = [
     *("errors", "optional", "config", "command", "files", "memory", "vocab", "inputs", "blocks", "tokens", "interner"),
     *("corpus", "plan", "tiles", "backends", "objectives", "jobs"),
@@ -24,8 +28,10 @@ LAYERS = [
 
 def module_files():
     for package, folder in FOLDERS.items():
-        for path in sorted(folder.glob("*.py")):
-            yield package, path
+        # Kernels have packages of their own, the others none that is not listed.
+        for path in sorted(folder.rglob("*.py") if package == "w2vfast.kernels" else folder.glob("*.py")):
+            below = path.parent.relative_to(folder).parts
+            yield ".".join([package, *below]), path
 
 
 def module_name(package, path):
@@ -47,21 +53,34 @@ def imported(path):
     return {name for name in names if name in modules}
 
 
+def kernel_files(package=""):
+    """Return the files of kernels/, or of one package of it."""
+    return sorted((FOLDERS["w2vfast.kernels"] / package).rglob("*.py"))
+
+
 def test_kernels_import_nothing_but_kernels():
-    for path in FOLDERS["w2vfast.kernels"].glob("*.py"):
+    for path in kernel_files():
         outside = {name for name in imported(path) if not name.startswith("w2vfast.kernels.")}
         assert not outside, path.name
 
 
 def test_the_reference_shares_only_the_contract():
-    assert imported(FOLDERS["w2vfast.kernels"] / "reference.py") == {"w2vfast.kernels.contract"}
+    assert imported(FOLDERS["w2vfast.kernels"] / "reference.py") <= CONTRACT
 
 
-def test_backends_do_not_import_each_other():
-    for path in FOLDERS["w2vfast.kernels"].glob("*_*.py"):
-        family = path.stem.split("_")[0]
-        for name in imported(path) - {"w2vfast.kernels.contract"}:
-            assert name.startswith(f"w2vfast.kernels.{family}_"), path.name
+def test_objectives_know_the_contract_and_no_backend():
+    for path in kernel_files("objectives"):
+        own = {name for name in imported(path) if name.startswith("w2vfast.kernels.objectives")}
+        assert imported(path) - own <= CONTRACT, path
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_do_not_import_each_other(backend):
+    """A backend sees the values of objectives, not their mathematics, and nothing of another backend."""
+    for path in kernel_files(backend):
+        for name in imported(path) - CONTRACT:
+            own = name.startswith(f"w2vfast.kernels.{backend}")
+            assert own or name in {f"w2vfast.kernels.objectives.{path.stem}"}, f"{path} imports {name}"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +96,8 @@ def test_layers_of_the_package(layer, path):
     below = LAYERS[: LAYERS.index(layer)]
     for name in imported(path):
         if name.startswith("w2vfast.kernels"):
-            assert name == "w2vfast.kernels.contract", f"{layer} imports {name}"
+            known = name in CONTRACT or (layer == "objectives" and name.startswith("w2vfast.kernels.objectives."))
+            assert known, f"{layer} imports {name}"
         elif name.startswith("w2vfast.eval"):
             assert layer in ("trainer", "train"), f"{layer} imports {name}"
         else:
@@ -95,5 +115,6 @@ def test_evaluation_does_not_import_training():
 def test_every_module_imports_and_has_a_docstring():
     for package, path in module_files():
         assert ast.get_docstring(ast.parse(path.read_text())), path
-        if path.stem not in ("__main__",) and not path.stem.startswith("triton_"):
+        # Triton's kernels are imported where triton is: tests/test_triton_parity.py.
+        if path.stem != "__main__" and "triton" not in path.parts[:-1]:
             importlib.import_module(module_name(package, path).removesuffix(".__init__"))

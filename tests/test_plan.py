@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.conftest import make_job, zipf_ids
-from w2vfast import plan
-from w2vfast.kernels import contract, reference
+from benchmarks.parity import make_case, make_job, random_tables, zipf_ids
+from w2vfast import jobs, objectives, plan
+from w2vfast.config import Config
+from w2vfast.kernels import contract, philox, reference
+from w2vfast.kernels.contract import chunk_count
+from w2vfast.kernels.noise import alias_table
 
 # Random123's known answers for Philox4x32-10: counter, key, result.
 KNOWN_ANSWERS = [
@@ -24,14 +27,14 @@ KNOWN_ANSWERS = [
 def test_philox_known_answers(counter, key, answer):
     c0, c1, c2, c3 = counter
     seed = key[0] | key[1] << 32
-    assert tuple(contract.philox4x32(seed, np.array(c0), np.array(c1), c2, np.array(c3)).tolist()) == answer
+    assert tuple(philox.philox4x32(seed, np.array(c0), np.array(c1), c2, np.array(c3)).tolist()) == answer
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
 def test_torch_philox_known_answers(counter, key, answer):
     import torch
 
-    from w2vfast.kernels import torch_plan
+    from w2vfast.kernels.torch import plan as torch_plan
 
     c0, c1, c2, c3 = counter
     words = torch_plan.philox(key[0] | key[1] << 32, torch.tensor([c0]), torch.tensor([c1]), c2, torch.tensor([c3]))
@@ -62,14 +65,16 @@ def test_keep_thresholds_are_gensims(sample):
     counts = {"the": 5000, "a": 900, "cat": 40, "sat": 7, "mat": 5}
     model = Word2Vec(sample=sample, min_count=1)
     model.build_vocab_from_freq(counts)
-    ours = plan.keep_thresholds(np.array([counts[word] for word in model.wv.index_to_key]), sample)
+    ordered = np.array([counts[word] for word in model.wv.index_to_key])
+    ours = plan.keep_thresholds(plan.keep_probability(ordered, sample))
     theirs = [model.wv.get_vecattr(word, "sample_int") for word in model.wv.index_to_key]
     assert np.abs(ours.astype(np.int64) - np.array(theirs, np.int64)).max() <= 1
 
 
 def test_alias_table_holds_the_distribution():
-    probability = plan.noise_distribution(np.array([100000, 30, 20, 5, 5, 1, 1]), 0.75)
-    accept, alias = plan.alias_table(probability)
+    probability = objectives.noise_distribution(np.array([100000, 30, 20, 5, 5, 1, 1]), 0.75)
+    table = alias_table(probability)
+    accept, alias = table.prob, table.alias
     V = len(probability)
     share = accept / 2**32
     held = np.zeros(V)
@@ -80,17 +85,18 @@ def test_alias_table_holds_the_distribution():
     np.testing.assert_allclose(held, probability, atol=1e-8)
 
 
-def test_negatives_follow_the_noise_distribution():
-    job = make_job(words=20, length=6000, tile=8, shared_negatives=32)
-    drawn = np.concatenate([reference.plan(job, chunk, 0).negatives.ravel() for chunk in range(job.chunks)])
+def test_shared_words_follow_the_noise_distribution():
+    job = make_job(words=20, length=6000, tile=8)
+    chunks = range(chunk_count(job, job.tokens))
+    drawn = np.concatenate([reference.plan(job, chunk, 0, 32).shared_words.ravel() for chunk in chunks])
     counts = np.bincount(job.tokens & contract.ID_MASK, minlength=20) + 1
-    expected = plan.noise_distribution(counts, 0.75) * len(drawn)
+    expected = objectives.noise_distribution(counts, 0.75) * len(drawn)
     assert stats.chisquare(np.bincount(drawn, minlength=20), expected).pvalue > 1e-4
 
 
 def test_radius_is_uniform_and_subsampling_keeps_the_right_share():
     job = make_job(words=20, length=6000)
-    plans = [reference.plan(job, chunk, 0) for chunk in range(job.chunks)]
+    plans = [reference.plan(job, chunk, 0, 1) for chunk in range(chunk_count(job, job.tokens))]
     radius = np.concatenate([p.radius for p in plans])
     assert stats.chisquare(np.bincount(radius, minlength=6)[1:]).pvalue > 1e-4
     kept = np.concatenate([p.positions for p in plans])
@@ -102,9 +108,9 @@ def test_radius_is_uniform_and_subsampling_keeps_the_right_share():
 
 def test_epochs_and_seeds_draw_anew():
     job = make_job()
-    first = reference.plan(job, 3, 0)
-    assert not np.array_equal(first.positions, reference.plan(job, 3, 1).positions)
-    assert not np.array_equal(first.negatives, reference.plan(make_job(seed=5), 3, 0).negatives)
+    first = reference.plan(job, 3, 0, 16)
+    assert not np.array_equal(first.positions, reference.plan(job, 3, 1, 16).positions)
+    assert not np.array_equal(first.shared_words, reference.plan(make_job(seed=5), 3, 0, 16).shared_words)
 
 
 def test_initial_vectors_are_uniform_in_gensims_range_and_seeded():
@@ -118,40 +124,34 @@ def test_initial_vectors_are_uniform_in_gensims_range_and_seeded():
     assert (plan.initial_vectors(7, 10, seed=9) == vectors[:7]).all()
 
 
+@pytest.mark.parametrize("objective", ["negative-sampling", "nce"])
 @pytest.mark.parametrize("mode", ["sg", "cbow"])
-def test_static_weights_are_the_mean_weight_in_flight(mode):
+def test_static_weights_are_the_mean_weight_in_flight(mode, objective):
     ids = zipf_ids(30, 20_000) & contract.ID_MASK
     ids[199::200] |= contract.SENTENCE_END
-    counts = np.bincount(ids & contract.ID_MASK, minlength=30)
-    noise = plan.alias_table(plan.noise_distribution(counts, 0.75))
-    job = make_job(
+    counts = np.bincount(ids & contract.ID_MASK, minlength=30) + 1
+    job, visit = make_case(
         words=30,
         tokens=ids,
         mode=mode,
+        objective=objective,
         target_mask=False,
+        sample=0.05,
         alpha=1.0,
         min_alpha=1.0,
-        keep_threshold=plan.keep_thresholds(counts, 0.05),
-        noise_prob=noise[0],
-        noise_alias=noise[1],
     )
-    w_in, w_out = np.zeros((30, 1)), np.zeros((30, 1))
-    tiles = [tile for chunk in range(job.chunks) for tile in reference.tiles_of(job, chunk, chunk, 0)]
-    total_in, total_out = np.zeros(30), np.zeros(30)
+    tables = random_tables(job, 1)
+    tiles = [tile for place in range(len(visit.chunks)) for tile in reference.tiles_of(job, visit, place)]
+    totals = np.zeros(30), np.zeros(30)
     for tile in tiles:
-        updates = reference.tile_updates(job, tile, w_in, w_out)
-        for total, weights in ((total_in, updates.weight_in), (total_out, updates.weight_out)):
-            for row, weight in weights.items():
+        updates = reference.tile_updates(job, tile, *tables)
+        for total, side in zip(totals, (updates.w_in, updates.w_out), strict=True):
+            for row, weight in side.weights.items():
                 total[row] += weight
-    trained = sum(len(tile.centres) for tile in tiles)
-    expected = plan.static_weights(
-        counts, 0.05, 0.75, mode=mode, window=5, shrink_windows=True, negative=5, tokens_in_flight=trained
-    )
-    if mode == "cbow":  # the table leaves out that a negative equal to the centre weighs nothing
-        share = counts * plan.keep_probability(counts, 0.05)
-        masked = trained * 5 * plan.noise_distribution(counts, 0.75) * share / share.sum()
-        expected = expected[0], expected[1] - masked
+    trained = sum(tile.tokens for tile in tiles)
+    kept = counts * plan.keep_probability(counts, 0.05)
+    expected = jobs.static_weights(kept, Config(mode=mode), job.objective, trained)
     # Windows end at sentences and chunks, so a few per cent of the pairs are missing; rare words are noisy.
     frequent = counts > 800
-    for total, weights in zip((total_in, total_out), expected, strict=True):
+    for total, weights in zip(totals, expected, strict=True):
         np.testing.assert_allclose(total[frequent], weights[frequent], rtol=0.1)

@@ -233,6 +233,8 @@ def test_scanner_refuses_use_after_finish_and_wrong_ranges(tmp_path: Path) -> No
         scanner.words(np.array([2]))
     with pytest.raises(RuntimeError, match="finished"):
         scanner.add_block(b"more")
+    with pytest.raises(RuntimeError, match="finished"):
+        scanner.finish()
 
 
 @needs_native

@@ -38,19 +38,9 @@ def unavailable_reason(name: str) -> str | None:
 def objectives(name: str) -> tuple[str, ...]:
     """Return the objectives that a backend has; none where it cannot be imported."""
     try:
-        return cast("tuple[str, ...]", importlib.import_module(_MODULES[name]).objectives())
+        return tuple(importlib.import_module(_MODULES[name]).objectives())
     except ImportError:
         return ()
-
-
-def has_objective(name: str, objective: str) -> bool:
-    """Return whether a backend has an objective."""
-    return objective in objectives(name)
-
-
-def with_objective(objective: str) -> list[str]:
-    """Return the backends that can run here and have an objective."""
-    return [name for name in NAMES if unavailable_reason(name) is None and has_objective(name, objective)]
 
 
 def choose(config: Config) -> Choice:
@@ -59,9 +49,9 @@ def choose(config: Config) -> Choice:
     Raises InputError if the one asked for, or its device, cannot be had, or if it lacks the objective.
     """
     choice = _choose(config)
-    if not has_objective(choice.name, config.objective):
-        have = with_objective(config.objective)
-        remedy = f"take --backend {' or '.join(have)}" if have else "no backend that can run here has it"
+    if config.objective not in objectives(choice.name):
+        able = [name for name in NAMES if config.objective in objectives(name) and unavailable_reason(name) is None]
+        remedy = f"take --backend {' or '.join(able)}" if able else "no backend that can run here has it"
         raise InputError(f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: {remedy}")
     return choice
 

@@ -1,66 +1,68 @@
 // From bytes to words: white space, hashes and keys of words, and what is valid UTF-8.
-
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
-namespace scan {
+namespace w2v {
 
-using std::size_t;
+constexpr int GROUP = 64;  // bytes whose flags make one word of the machine
 
 struct Masks {
     uint64_t space;    // bit i: byte i is white space
     uint64_t newline;  // bit i: byte i is '\n'
 };
 
+// Flags the white space among GROUP bytes.
 #if defined(__SSE2__)
-inline Masks classify(const unsigned char* p) {
+inline Masks classify(const unsigned char *p) {
     const __m128i blank = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n');
     const __m128i nine = _mm_set1_epi8(9), four = _mm_set1_epi8(4);
     Masks masks{0, 0};
-    for (int i = 0; i < 4; ++i) {
-        const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
+    for (int i = 0; i < GROUP; i += 16) {
+        const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p + i));
         const __m128i from_tab = _mm_sub_epi8(c, nine);  // \t \n \v \f \r are 9 to 13
         const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(from_tab, four), from_tab);
         const __m128i space = _mm_or_si128(_mm_cmpeq_epi8(c, blank), control);
-        masks.space |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(space))) << (16 * i);
         const __m128i ends = _mm_cmpeq_epi8(c, newline);
-        masks.newline |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(ends))) << (16 * i);
+        masks.space |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(space))) << i;
+        masks.newline |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(ends))) << i;
     }
     return masks;
 }
 #else
 // The compare is vectorised by the compiler; a multiplication gathers the eight flags of eight bytes.
-inline Masks classify(const unsigned char* p) {
-    unsigned char space[64], newline[64];
-    for (int i = 0; i < 64; ++i) {
+inline Masks classify(const unsigned char *p) {
+    unsigned char space[GROUP], newline[GROUP];
+    for (int i = 0; i < GROUP; ++i) {
         const unsigned char c = p[i];
         space[i] = static_cast<unsigned char>((c == ' ') | (static_cast<unsigned char>(c - 9) <= 4));
         newline[i] = static_cast<unsigned char>(c == '\n');
     }
     Masks masks{0, 0};
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < GROUP; i += 8) {
         uint64_t s = 0, n = 0;
         for (int k = 0; k < 8; ++k) {  // becomes one load on a little-endian machine
-            s |= static_cast<uint64_t>(space[8 * i + k]) << (8 * k);
-            n |= static_cast<uint64_t>(newline[8 * i + k]) << (8 * k);
+            s |= static_cast<uint64_t>(space[i + k]) << (8 * k);
+            n |= static_cast<uint64_t>(newline[i + k]) << (8 * k);
         }
-        masks.space |= ((s * 0x0102040810204080ULL) >> 56) << (8 * i);
-        masks.newline |= ((n * 0x0102040810204080ULL) >> 56) << (8 * i);
+        masks.space |= ((s * 0x0102040810204080ULL) >> 56) << i;
+        masks.newline |= ((n * 0x0102040810204080ULL) >> 56) << i;
     }
     return masks;
 }
 #endif
 
-inline bool is_space(unsigned char c) { return c == ' ' || static_cast<unsigned char>(c - 9) <= 4; }
+inline bool is_space(char c) { return c == ' ' || static_cast<unsigned char>(c - 9) <= 4; }
 
-inline uint64_t load64(const char* p) {
+inline uint64_t load64(const char *p) {
     uint64_t x;
     std::memcpy(&x, p, 8);
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -69,49 +71,58 @@ inline uint64_t load64(const char* p) {
     return x;
 }
 
+// The mixing step of the hashes: a product of 128 bits, its halves joined.
 inline uint64_t fold(uint64_t a, uint64_t b) {
     const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-constexpr uint64_t kHash0 = 0x9e3779b97f4a7c15ULL, kHash1 = 0xd1b54a32d192ed03ULL, kHash2 = 0x8cb92ba72f3d8dd7ULL;
+constexpr uint64_t HASH_0 = 0x9e3779b97f4a7c15ULL, HASH_1 = 0xd1b54a32d192ed03ULL, HASH_2 = 0x8cb92ba72f3d8dd7ULL;
 
-// A word of up to 16 bytes is its own key; a longer one has its hash in `lo` and is compared in the arena.
+constexpr uint32_t SHORT_WORD = 16;  // bytes
+constexpr size_t WORD_PAD = 16;      // bytes behind a word that must be readable
+
+// A word of up to SHORT_WORD bytes is its own key; a longer one has its hash in `lo` and is compared in the arena.
 struct Word {
-    const char* text;
+    const char *text;
     uint64_t lo, hi, hash;
     uint32_t length;
 };
 
-constexpr uint32_t kInline = 16;
-constexpr size_t kWordPad = 16;  // bytes behind a word that must be readable
+// What keeps the bytes of a short word, and nothing behind it, of the two halves that were read.
+struct ShortMasks {
+    uint64_t lo[SHORT_WORD + 1], hi[SHORT_WORD + 1];
 
-inline uint64_t low_bytes(unsigned count) { return count >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * count)) - 1; }
+    ShortMasks() {
+        for (unsigned n = 0; n <= SHORT_WORD; ++n) {
+            lo[n] = low_bytes(n);
+            hi[n] = n > 8 ? low_bytes(n - 8) : 0;
+        }
+    }
 
-struct MaskTable {
-    uint64_t lo[kInline + 1], hi[kInline + 1];
-    MaskTable() {
-        for (unsigned n = 0; n <= kInline; ++n) lo[n] = low_bytes(n), hi[n] = n > 8 ? low_bytes(n - 8) : 0;
+    static uint64_t low_bytes(unsigned count) {
+        return count >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * count)) - 1;
     }
 };
-inline const MaskTable kMasks;
+inline const ShortMasks SHORT_MASKS;
 
-inline uint64_t hash_long(const char* p, size_t n) {
-    uint64_t h = kHash2 ^ n;
-    size_t i = 0;
-    for (; i + 16 < n; i += 16) h = fold(load64(p + i) ^ kHash0 ^ h, load64(p + i + 8) ^ kHash1);
-    return fold(load64(p + n - 16) ^ kHash0 ^ h, load64(p + n - 8) ^ kHash1 ^ (h << 1));
+inline uint64_t hash_short(uint64_t lo, uint64_t hi) { return fold(lo ^ HASH_0, hi ^ HASH_1); }
+
+inline uint64_t hash_long(const char *p, size_t n) {
+    uint64_t h = HASH_2 ^ n;
+    for (size_t i = 0; i + 16 < n; i += 16) h = fold(load64(p + i) ^ HASH_0 ^ h, load64(p + i + 8) ^ HASH_1);
+    return fold(load64(p + n - 16) ^ HASH_0 ^ h, load64(p + n - 8) ^ HASH_1 ^ (h << 1));
 }
 
 // Reads 16 bytes from `text` on, whatever the length.
-inline Word make_word(const char* text, uint32_t length) {
+inline Word make_word(const char *text, uint32_t length) {
     Word word;
     word.text = text;
     word.length = length;
-    if (__builtin_expect(length <= kInline, 1)) {
-        word.lo = load64(text) & kMasks.lo[length];
-        word.hi = load64(text + 8) & kMasks.hi[length];
-        word.hash = fold(word.lo ^ kHash0, word.hi ^ kHash1);
+    if (__builtin_expect(length <= SHORT_WORD, 1)) {
+        word.lo = load64(text) & SHORT_MASKS.lo[length];
+        word.hi = load64(text + 8) & SHORT_MASKS.hi[length];
+        word.hash = hash_short(word.lo, word.hi);
     } else {
         word.hash = word.lo = hash_long(text, length);
         word.hi = 0;
@@ -119,9 +130,17 @@ inline Word make_word(const char* text, uint32_t length) {
     return word;
 }
 
+// The word of a text that may end where it ends: it is copied to `storage`, which must outlive the word.
+inline Word make_padded_word(std::string_view text, std::string &storage) {
+    storage.assign(text);
+    storage.append(WORD_PAD, ' ');
+    return make_word(storage.data(), static_cast<uint32_t>(text.size()));
+}
+
 // As CPython decodes: no overlong forms, no surrogates, nothing above U+10FFFF.
-inline bool valid_utf8(const char* text, size_t n) {
-    const auto* p = reinterpret_cast<const unsigned char*>(text);
+inline bool valid_utf8(std::string_view text) {
+    const auto *p = reinterpret_cast<const unsigned char *>(text.data());
+    const size_t n = text.size();
     const auto follows = [&](size_t i, unsigned lo = 0x80, unsigned hi = 0xBF) {
         return i < n && p[i] >= lo && p[i] <= hi;
     };
@@ -144,4 +163,4 @@ inline bool valid_utf8(const char* text, size_t n) {
     return true;
 }
 
-}  // namespace scan
+}  // namespace w2v

@@ -47,6 +47,11 @@ def runnable_builds() -> list[str]:
     return present
 
 
+def compiler() -> str:
+    """Return the version of the compiler that made the builds, as it names itself."""
+    return str(_module("base").compiler)
+
+
 def objectives() -> tuple[str, ...]:
     """Return the names of the objectives that the builds have."""
     return tuple(_module("base").objectives)

@@ -1,8 +1,8 @@
 """Negative sampling (Mikolov et al., "Distributed representations of words and phrases", 2013, equation 4).
 
 A row's loss is, over its n targets, -log sigmoid(s(target)), and over the tile's N shared words, each for K / N of the
-row's negatives, -(n - e) K / N log sigmoid(-s(word)). In expectation these are K negatives a pair. With `mask`, e is how
-often the word is among the row's targets: like gensim, which skips a negative that is the target.
+row's negatives, -(n - e) K / N log sigmoid(-s(word)). In expectation these are K negatives a pair. With `mask`, e is
+how often the word is among the row's targets: like gensim, which skips a negative that is the target.
 """
 
 from dataclasses import dataclass

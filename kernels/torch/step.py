@@ -63,7 +63,9 @@ class TorchStep:
         self._columns: Any = file.Columns(job.objective, device, dtype)
         self._static = None
         if job.in_weight is not None and job.out_weight is not None:
-            self._static = tuple(torch.from_numpy(weight).to(device, dtype) for weight in (job.in_weight, job.out_weight))
+            self._static = tuple(
+                torch.from_numpy(weight).to(device, dtype) for weight in (job.in_weight, job.out_weight)
+            )
         # lr * weight that touches each row in the batch at hand; all zero between batches.
         self._touched = tuple(torch.zeros(len(table), dtype=dtype, device=device) for table in (w_in, w_out))
         T, W = job.tile, job.window

@@ -2,7 +2,7 @@
 
 import pytest
 
-from w2vfast import schedule
+from w2vfast import tiles
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 
@@ -10,7 +10,7 @@ LARGE = {"trained_tokens": 70e6, "corpus_tokens": 18_000_000}
 
 
 def choose(config, backend="native", device="cpu", **sizes):
-    return schedule.choose(config, backend, device, **(LARGE | sizes))
+    return tiles.choose(config, backend, device, **(LARGE | sizes))
 
 
 def test_defaults():
@@ -32,8 +32,8 @@ def test_defaults():
 def test_the_lump_stays_bounded(mode, backend, window, negative, alpha):
     config = Config(mode=mode, window=window, negative=negative, alpha=alpha)
     settings = choose(config, backend)
-    largest = schedule.LARGEST_LUMP[mode][backend] * (1 + 1e-9)
-    assert schedule.lump(config, settings.tile, settings.shared_negatives) <= largest
+    largest = tiles.LARGEST_LUMP[mode][backend] * (1 + 1e-9)
+    assert tiles.lump(config, settings.tile, settings.shared_negatives) <= largest
     assert settings.shared_negatives % 16 == 0
 
 
