@@ -16,12 +16,15 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2vfast import __version__
 from w2vfast.command import Parser, add_options, config_of, exit_code
 from w2vfast.config import Config
 from w2vfast.errors import InputError
+
+if TYPE_CHECKING:
+    from w2vfast.formats import Vectors
 
 DEFAULT_OUTPUT = "vectors.bin"
 
@@ -159,7 +162,7 @@ def _train(arguments: argparse.Namespace, config: Config) -> None:
             print(demo.neighbours(result.vectors))
 
 
-def _save(vectors: Vectors, output: Path, format: str | None) -> None:
+def _save(vectors: "Vectors", output: Path, format: str | None) -> None:
     """Save the vectors; if the output can no longer be written (a full disk), save them where temporary files go."""
     from w2vfast import formats
 

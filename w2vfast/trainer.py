@@ -86,7 +86,7 @@ def train_files(
     """
     request = _settle(config, None, evaluate, tables, on_start, on_progress)
     watch = Stopwatch()
-    with scan(inputs, **_scan_options(config, cache_dir), workers=config.workers, progress=on_scan) as corpus:
+    with scan_files(inputs, config, cache_dir=cache_dir, on_scan=on_scan) as corpus:
         return _train(corpus, request, scanned=watch.read())
 
 
@@ -105,6 +105,17 @@ def train_sentences(
     watch = Stopwatch()
     with encode_sentences(sentences, **_scan_options(config, cache_dir)) as corpus:
         return _train(corpus, request, scanned=watch.read())
+
+
+def scan_files(
+    inputs: Sequence[str | Path],
+    config: Config,
+    *,
+    cache_dir: Path | None = None,
+    on_scan: Callable[[int, int | None], None] | None = None,
+) -> EncodedCorpus:
+    """Encode text files with a config's options of that, for several calls of `train_corpus`."""
+    return scan(inputs, **_scan_options(config, cache_dir), workers=config.workers, progress=on_scan)
 
 
 def train_corpus(
