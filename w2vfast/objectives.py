@@ -9,8 +9,8 @@ from w2vfast.kernels.noise import alias_table
 from w2vfast.kernels.objectives.nce import Nce
 from w2vfast.kernels.objectives.negative_sampling import NegativeSampling
 
-# Words; above it skip-gram's mask changes nothing measurable, and CBOW's costs nothing (docs/experiments.md, "The target
-# mask").
+# Words; above it skip-gram's mask changes nothing measurable, and CBOW's costs nothing (docs/experiments.md, "The
+# target mask").
 TARGET_MASK_BELOW = 1000
 
 

@@ -32,8 +32,8 @@ SMALL_CORPUS_NEGATIVES = 64
 # windows")
 WIDE_WINDOW = 8
 WIDE_WINDOW_TILE = 16
-# CBOW's negatives weigh W + 1 times less, so fewer do; in wide windows they are worth a point of analogies. ("Tile length
-# and shared words", "CBOW", "Wide windows")
+# CBOW's negatives weigh W + 1 times less, so fewer do; in wide windows they are worth a point of analogies. ("Tile
+# length and shared words", "CBOW", "Wide windows")
 LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
 WIDE_WINDOW_NEGATIVES = 32
 NEGATIVES_STEP = 16
