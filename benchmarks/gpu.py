@@ -10,7 +10,6 @@ after one that compiles; tokens/s are trained tokens. Every row names the GPU, d
 
 import argparse
 import csv
-import dataclasses
 import importlib.metadata
 import json
 import os
@@ -25,36 +24,18 @@ from typing import Any
 import numpy as np
 import parity
 
-from w2vfast import backends, plan, schedule
-from w2vfast.kernels import contract, reference
+from w2vfast import backends, plan, tiles
+from w2vfast.kernels import contract
 from w2vfast.kernels.contract import Job
 
 WORDS, TOKENS = 100_000, 20_000_000
 SIZES = (100, 128, 300)
 MODES = ("sg", "cbow")
-DEFAULT = {mode: (schedule.TILE["triton"], schedule.LEAST_NEGATIVES[mode]) for mode in MODES}  # T, N
+DEFAULT = {mode: (tiles.TILE["triton"], tiles.LEAST_NEGATIVES[mode]) for mode in MODES}  # T, N
 RUNS = 5
 DEVICE = "cuda"
 # Of the largest step, after an epoch of 2,000 tokens: ieee keeps float32, tf32 ten bits of each factor.
 LARGEST_ERROR = {"ieee": 1e-4, "tf32": 2e-2}
-
-
-def check_parity(size: int, mode: str, precision: Any) -> float:
-    """Return the largest difference from the reference, as a share of the largest step, one program at work."""
-    from w2vfast.kernels import triton_step
-
-    job = parity.small_job(mode)
-    rng = np.random.default_rng(5)
-    start = [rng.normal(size=(len(job.keep_threshold), size)) * 0.05 for _ in range(2)]
-    exact = [table.copy() for table in start]
-    tables = [table.astype(np.float32) for table in start]
-    order = plan.chunk_order(job.chunks, job.seed, 0)
-    reference.train(job, exact[0], exact[1], order, 0, 0)
-    step = triton_step.create_step(job, tables[0], tables[1], device=DEVICE, precision=precision)
-    step.train(order, 0, 0)
-    step.tables()
-    both = zip(tables, exact, start, strict=True)
-    return max(float(np.abs(ours - right).max() / np.abs(right - old).max()) for ours, right, old in both)
 
 
 def seconds_of(work: Any) -> list[float]:
@@ -86,47 +67,40 @@ def ceilings(size: int) -> dict[str, float]:
     }
 
 
-def zipf_job(mode: str, tile: int, negatives: int, in_flight: int) -> Job:
+def zipf_job(mode: str, tile: int, in_flight: int) -> Job:
     """Return a job on TOKENS Zipf-like tokens of WORDS words in sentences of about 20."""
     rng = np.random.default_rng(1)
     share = 1.0 / np.arange(1, WORDS + 1)
     share /= share.sum()
     ids = np.searchsorted(np.cumsum(share), rng.random(TOKENS)).clip(0, WORDS - 1).astype(np.int32)
     ids[rng.random(TOKENS) < 0.05] |= contract.SENTENCE_END
-    counts = np.bincount(ids & contract.ID_MASK, minlength=WORDS) + 1
-    noise_prob, noise_alias = plan.alias_table(plan.noise_distribution(counts, 0.75))
-    in_weight, out_weight = plan.static_weights(
-        counts, 1e-3, 0.75, mode=mode, window=5, shrink_windows=True, negative=5, tokens_in_flight=in_flight
-    )
-    return dataclasses.replace(
-        parity.small_job(mode, tile, negatives),
+    return parity.make_job(
+        words=WORDS,
         tokens=ids,
-        keep_threshold=plan.keep_thresholds(counts, 1e-3),
-        noise_prob=noise_prob,
-        noise_alias=noise_alias,
-        in_weight=in_weight,
-        out_weight=out_weight,
+        sample=1e-3,
+        static=True,
+        target_mask=mode == "cbow",
+        mode=mode,
+        tile=tile,
         tokens_in_flight=in_flight,
-        target_mask=False,
         chunk_size=contract.CHUNK_TOKENS,
-        alpha=0.025,
     )
 
 
-def time_kernel(job: Job, size: int) -> dict[str, Any]:
+def time_kernel(job: Job, negatives: int, size: int) -> dict[str, Any]:
     """Return trained tokens/s of whole epochs of a job: median, least, most."""
-    from w2vfast.kernels import triton_step
+    from w2vfast.kernels.triton import step as triton_step
 
     w_in = plan.initial_vectors(WORDS, size, 1)
     step = triton_step.create_step(job, w_in, np.zeros_like(w_in), device=DEVICE)
-    order = plan.chunk_order(job.chunks, 1, 0)
-    trained = step.train(order, 0, 0).trained
-    rates = [trained / taken for taken in seconds_of(lambda: step.train(order, 0, 0))]
+    visit = parity.visit_of(job, shared_words=negatives, epochs=1, alpha=0.025)
+    trained = step.train(visit).trained
+    rates = [trained / taken for taken in seconds_of(lambda: step.train(visit))]
     return {
         "mode": job.mode,
         "vector_size": size,
         "tile": job.tile,
-        "shared_negatives": job.shared_negatives,
+        "shared_negatives": negatives,
         "tokens_in_flight": job.tokens_in_flight,
         "runs": RUNS,
         "tokens_per_second": statistics.median(rates),
@@ -145,9 +119,10 @@ def kernels() -> list[dict[str, Any]]:
         changes += [{"tile": tile} for tile in (16, 64)] + [{"negatives": n} for n in (16, 32, 64) if n != negatives]
         changes += [{"in_flight": in_flight} for in_flight in (2048, 4096, 8192, 32768)]
         for change in changes:
-            job = zipf_job(mode, **(defaults | change))
+            chosen = defaults | change
+            job = zipf_job(mode, chosen["tile"], chosen["in_flight"])
             for size in (128,) if change else SIZES:
-                rows.append(time_kernel(job, size))
+                rows.append(time_kernel(job, chosen["negatives"], size))
                 print(describe(rows[-1]), flush=True)
     return rows
 
@@ -218,7 +193,8 @@ def main(argv: list[str] | None = None) -> int:
     for precision, most in LARGEST_ERROR.items():
         for mode in MODES:
             for size in SIZES:
-                error = errors[f"{precision} {mode} {size}"] = check_parity(size, mode, precision)
+                error = parity.largest_error("triton", DEVICE, mode, size, precision=precision)
+                errors[f"{precision} {mode} {size}"] = error
                 print(f"parity {precision} {mode} D={size}: largest error {error:.1e} of the largest step", flush=True)
                 if not error <= most:
                     print(f"parity fails (more than {most}): nothing was timed", file=sys.stderr)

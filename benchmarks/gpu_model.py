@@ -14,8 +14,8 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
-from w2vfast.kernels import triton_aot
-from w2vfast.kernels.triton_aot import Configuration
+import triton_aot
+from triton_aot import Configuration
 
 IN_FLIGHT = 16384  # tokens, the most that tiles.py asks for
 REGISTERS_A_PROCESSOR = 65536
@@ -160,7 +160,7 @@ def instructions_a_tile(configuration: Configuration, code: str) -> float:
 def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
     """Return the prediction of a mode's default configuration on a GPU."""
     tile, negatives, window = triton_aot.DEFAULT[mode]
-    configuration = Configuration(mode, gpu.arch, vector_size, tile, negatives, window, "tf32")
+    configuration = Configuration(mode, triton_aot.NS, gpu.arch, vector_size, tile, negatives, window, "tf32")
     config, c = triton_aot.launch_of(configuration), triton_aot.launch_of(configuration).constants
     usage, code = triton_aot.disassemble(triton_aot.compile_kernel(configuration))
     registers = re.search(r"REG:(\d+)", usage)

@@ -8,6 +8,7 @@ Tests build their jobs here, and benchmarks check here before a speed is worth a
 import dataclasses
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from w2vfast import backends, jobs, plan
-from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.kernels import contract, reference
 from w2vfast.kernels.contract import Job, Objective, Step, StepResult, Visit, chunk_count
@@ -171,11 +171,14 @@ def hold(
 
 
 def largest_error(backend: str, device: str, mode: str, vector_size: int = 100, **options: Any) -> float:
-    """Return a backend's largest error in an epoch of 2,000 Zipf-like tokens, one tile in flight."""
+    """Return a backend's largest error in an epoch of 2,000 Zipf-like tokens, one tile in flight.
+
+    `options` are those of `make_job`, and triton's `precision`.
+    """
+    own = {"precision": options.pop("precision")} if "precision" in options else {}
     job = make_job(words=300, length=2000, mode=mode, chunk_size=512, **options)
-    choice = Choice(backend, device, "")
-    visit = visit_of(job, epochs=1, shared_words=32)
-    return hold(lambda *parts: backends.create_step(choice, *parts, 1), job, visit, vector_size).error
+    create: Any = partial(backends.module_of(backend).create_step, device=device, workers=1, **own)
+    return hold(create, job, visit_of(job, epochs=1, shared_words=32), vector_size).error
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Compiles the kernels ahead of time, for GPUs that are not there, and reads the machine code.
 
-    python -m w2vfast.kernels.triton_aot            a CSV row for every shipped configuration and architecture
-    python -m w2vfast.kernels.triton_aot --one sg,90,128,32,32,5,tf32
+    python benchmarks/triton_aot.py                 a CSV row for every shipped configuration and architecture
+    python benchmarks/triton_aot.py --one sg,negative-sampling,90,128,32,32,5,tf32
 
 Needs a process in which triton was imported without TRITON_INTERPRET. tests/test_triton_aot.py compares the rows with
 the committed ones; benchmarks/gpu_model.py counts the instructions of a tile.
@@ -20,18 +20,20 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import parity
 
 from w2vfast.kernels.contract import CHUNK_TOKENS, Job
-from w2vfast.kernels.triton_config import Launch, Precision, launch, tuning
+from w2vfast.kernels.triton.config import Launch, Precision, launch, tuning
 
 POINTERS = {
-    **dict.fromkeys(("w_in_ptr", "w_out_ptr", "in_weight_ptr", "out_weight_ptr"), "*fp32"),
+    **dict.fromkeys(("w_in_ptr", "w_out_ptr", "in_weight_ptr", "out_weight_ptr", "objective_ptr"), "*fp32"),
     **dict.fromkeys(("weights_ptr", "scales_ptr", "scores_ptr"), "*fp32"),
     **dict.fromkeys(("tokens_ptr", "keep_threshold_ptr", "noise_prob_ptr", "noise_alias_ptr"), "*i32"),
     **dict.fromkeys(("next_ptr", "notes_ptr", "ids_ptr"), "*i32"),
-    **dict.fromkeys(("order_ptr", "slots_ptr", "counts_ptr"), "*i64"),
-    **dict.fromkeys(("schedule_ptr", "loss_ptr"), "*fp64"),
+    **dict.fromkeys(("order_ptr", "slots_ptr", "done_ptr", "counts_ptr"), "*i64"),
+    **dict.fromkeys(("rates_ptr", "loss_ptr"), "*fp64"),
 }
 SCALARS = {"seed": "i64", "n_tokens": "i64", "cap": "fp32"}  # the rest are i32
 
@@ -40,6 +42,7 @@ class Configuration(NamedTuple):
     """What a kernel is compiled for; `arch` is a compute capability (90 for 9.0) or an AMD architecture."""
 
     mode: str
+    objective: str
     arch: str
     vector_size: int
     tile: int
@@ -55,16 +58,23 @@ DEFAULT = {"sg": (32, 32, 5), "cbow": (32, 16, 5)}
 SMALL = {"sg": (32, 64, 5), "cbow": (32, 64, 5)}
 WIDE = {"sg": (16, 64, 10), "cbow": (32, 64, 10)}
 FAST = {"sg": (64, 16, 5), "cbow": (64, 8, 5)}
-# At most 40, since tests compile them all. D changes strides and masks, hardly the registers; 8.6 and 8.9 are twins.
+# Tests compile them all. D changes strides and masks, hardly the registers; 8.6 and 8.9 are twins.
+NS, NCE = "negative-sampling", "nce"
 SHIPPED = [
-    *(Configuration(mode, arch, D, *DEFAULT[mode], "tf32") for arch in NVIDIA for D in (100, 300) for mode in MODES),
-    *(Configuration(mode, arch, 128, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
-    *(Configuration(mode, arch, 100, *SMALL[mode], "tf32") for arch in NVIDIA for mode in MODES),
-    *(Configuration(mode, arch, 100, *WIDE[mode], "tf32") for arch in ("80", "90") for mode in MODES),
-    *(Configuration(mode, arch, 100, *FAST[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(
+        Configuration(mode, NS, arch, D, *DEFAULT[mode], "tf32")
+        for arch in NVIDIA
+        for D in (100, 300)
+        for mode in MODES
+    ),
+    *(Configuration(mode, NS, arch, 128, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, NS, arch, 100, *SMALL[mode], "tf32") for arch in NVIDIA for mode in MODES),
+    *(Configuration(mode, NS, arch, 100, *WIDE[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, NS, arch, 100, *FAST[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, NCE, arch, 100, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     # Parity is checked in ieee; AMD is compiled, and run by nobody yet.
-    *(Configuration(mode, "90", 100, *DEFAULT[mode], "ieee") for mode in MODES),
-    *(Configuration(mode, "gfx942", 100, *DEFAULT[mode], "tf32") for mode in MODES),
+    *(Configuration(mode, NS, "90", 100, *DEFAULT[mode], "ieee") for mode in MODES),
+    *(Configuration(mode, NS, "gfx942", 100, *DEFAULT[mode], "tf32") for mode in MODES),
 ]
 
 
@@ -74,6 +84,7 @@ class Resources:
 
     triton: str  # version that compiled it
     mode: str
+    objective: str
     arch: str
     vector_size: int
     tile: int
@@ -91,40 +102,30 @@ class Resources:
 
 
 def job_of(configuration: Configuration) -> Job:
-    """Return a job with a configuration's constants, static weights and the largest chunks, and no data."""
+    """Return a job with a configuration's constants, static weights and the largest chunks, and hardly any data."""
     c = configuration
-    one = np.zeros(1, np.int32)
-    weight = np.zeros(1, np.float32)
-    return Job(
-        tokens=one,
-        keep_threshold=one.view(np.uint32),
-        noise_prob=one.view(np.uint32),
-        noise_alias=one,
-        in_weight=weight,
-        out_weight=weight,
-        mode="sg" if c.mode == "sg" else "cbow",
-        cbow_mean=True,
+    return parity.make_job(
+        words=2,
+        length=2,
+        mode=c.mode,
+        objective=c.objective,
+        target_mask=c.mode == "cbow",
+        static=True,
         window=c.window,
-        shrink_windows=True,
-        negative=5,
         tile=c.tile,
-        shared_negatives=c.shared_negatives,
-        tokens_in_flight=c.tile,
-        target_mask=False,
-        cap=2.0,
-        row_cap="tile",
         chunk_size=CHUNK_TOKENS,
-        seed=0,
-        epochs=1,
-        alpha=0.025,
-        min_alpha=0.0,
     )
 
 
 def launch_of(configuration: Configuration) -> Launch:
     """Return the constants that a configuration is launched with."""
-    capability = int(configuration.arch) if configuration.arch.isdigit() else 90
-    return launch(job_of(configuration), configuration.vector_size, tuning(capability), configuration.precision)
+    from w2vfast.kernels.triton import step
+
+    c, job = configuration, job_of(configuration)
+    capability = int(c.arch) if c.arch.isdigit() else 90
+    config = launch(job, c.shared_negatives, c.vector_size, tuning(capability), c.precision)
+    config.constants.update(step.objective_file(c.objective).constants(job.objective))
+    return config
 
 
 def compile_kernel(configuration: Configuration) -> Any:
@@ -133,9 +134,8 @@ def compile_kernel(configuration: Configuration) -> Any:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from w2vfast.kernels import triton_cbow, triton_sg
+    from w2vfast.kernels.triton.kernel import train_kernel as kernel
 
-    kernel = triton_sg.sg_kernel if configuration.mode == "sg" else triton_cbow.cbow_kernel
     config = launch_of(configuration)
     signature: dict[str, str] = {}
     aligned: dict[tuple[int, ...], list[list[object]]] = {}
@@ -178,7 +178,7 @@ def disassemble(compiled: Any) -> tuple[str, str]:
 
 def instructions(code: str) -> list[str]:
     """Return the operations, with their modifiers, of nvdisasm's text."""
-    pattern = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", re.MULTILINE)
+    pattern = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)", re.MULTILINE)
     return pattern.findall(code)
 
 
@@ -219,7 +219,7 @@ def inspect(configuration: Configuration) -> Resources:
         spills=total(r"(LDL|STL)\b"),
         matrix=total(r"(HMMA|HGMMA|QGMMA)\b"),
         reductions=total(r"REDG?\b.*F32"),
-        vector_reductions=len(re.findall(r"\bred\.(?!shared)\S*v4", compiled.asm["ptx"])),
+        vector_reductions=total(r"REDG?\b.*F32x4"),
         compare_and_swap=total(r"ATOM\w*\b.*CAS"),
         instructions=len(names),
     )
@@ -227,14 +227,16 @@ def inspect(configuration: Configuration) -> Resources:
 
 def parse(text: str) -> Configuration:
     """Return the configuration that a comma-separated text names."""
-    mode, arch, D, T, N, W, precision = text.split(",")
-    return Configuration(mode, arch, int(D), int(T), int(N), int(W), "ieee" if precision == "ieee" else "tf32")
+    mode, objective, arch, D, T, N, W, precision = text.split(",")
+    return Configuration(
+        mode, objective, arch, int(D), int(T), int(N), int(W), "ieee" if precision == "ieee" else "tf32"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Write a CSV of the resources of all shipped configurations, or of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", type=parse, action="append", help="mode,arch,D,T,N,W,precision")
+    parser.add_argument("--one", type=parse, action="append", help="mode,objective,arch,D,T,N,W,precision")
     arguments = parser.parse_args(argv)
     configurations = arguments.one or SHIPPED
     context = multiprocessing.get_context("spawn")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from w2vfast import schedule
+from w2vfast import tiles
 from w2vfast.config import Config
 
 TABLE = Path(__file__).parent / "data" / "triton_resources.csv"
@@ -25,16 +25,16 @@ if importlib.util.find_spec("triton") is None:
 
 @pytest.fixture(scope="module")
 def compiled():
-    """Rows of what the compiler makes of every shipped configuration, as triton_aot prints them."""
+    """Rows of what the compiler makes of every shipped configuration, as benchmarks/triton_aot.py prints them."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "w2vfast.kernels.triton_aot"]
+    command = [sys.executable, Path(__file__).parent.parent / "benchmarks" / "triton_aot.py"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
 CORPORA = {"large": 18_000_000, "small": 900_000}
-# What users may ask for that changes T or N, and the architectures that it is compiled for here: 40 compiles at most.
+# What users may ask for that changes T or N, and the architectures that it is compiled for here: 44 compiles at most.
 OPTIONS = {
     "default": ({}, NVIDIA),
     "window-10": ({"window": 10}, ("80", "90")),
@@ -48,13 +48,14 @@ OPTIONS = {
 def test_what_the_schedule_chooses_is_compiled(compiled, mode, corpus, option):
     options, architectures = OPTIONS[option]
     config = Config(mode=mode, **options)
-    tiles = schedule.choose(config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus])
+    chosen = tiles.choose(config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus])
     # Fewer negatives take fewer columns, hence nothing that more of them do not take.
     for arch in architectures:
         assert any(
-            (row["mode"], row["arch"], int(row["tile"]), row["precision"]) == (mode, arch, tiles.tile, "tf32")
+            (row["mode"], row["objective"], row["arch"]) == (mode, "negative-sampling", arch)
+            and (int(row["tile"]), row["precision"]) == (chosen.tile, "tf32")
             and int(row["window"]) >= config.window
-            and int(row["shared_negatives"]) >= tiles.shared_negatives
+            and int(row["shared_negatives"]) >= chosen.shared_negatives
             for row in compiled
         )
 
@@ -64,7 +65,14 @@ def test_every_vector_size_compiles_for_every_architecture(compiled):
     for arch in NVIDIA:
         sizes = {(row["mode"], row["vector_size"]) for row in compiled if row["arch"] == arch}
         assert sizes >= {(mode, size) for mode in ("sg", "cbow") for size in ("100", "300")}
-    assert len(compiled) <= 40
+    assert len(compiled) <= 44
+
+
+@pytest.mark.parametrize("mode", ["sg", "cbow"])
+def test_every_objective_is_compiled(compiled, mode):
+    from w2vfast.kernels.triton import step
+
+    assert {row["objective"] for row in compiled if row["mode"] == mode} == set(step.objectives())
 
 
 def test_nothing_spills_and_nothing_compares_and_swaps(compiled):
@@ -92,7 +100,7 @@ def test_registers_and_shared_memory_are_as_committed(compiled):
     ours, theirs = compiled[0]["triton"], committed[0]["triton"]
     if ours != theirs:
         pytest.skip(f"the table is of triton {theirs}, this is {ours}: its compiler allots registers otherwise")
-    columns = ("mode", "arch", "vector_size", "tile", "shared_negatives", "window", "precision")
+    columns = ("mode", "objective", "arch", "vector_size", "tile", "shared_negatives", "window", "precision")
     columns += ("registers", "shared_bytes")
     assert [[row[name] for name in columns] for row in compiled] == [
         [row[name] for name in columns] for row in committed

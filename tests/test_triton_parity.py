@@ -5,6 +5,7 @@ tile in flight. On a GPU one program is asked for, for the same reason.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -14,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import make_job, random_tables, triton_device, zipf_ids
-from w2vfast import plan, schedule
+from benchmarks.parity import hold, make_case, make_job, random_tables, reference_run, visit_of, zipf_ids
+from tests.conftest import MODES, triton_device
+from w2vfast import tiles
 from w2vfast.config import Config
-from w2vfast.kernels import contract, reference, triton_step
+from w2vfast.kernels import contract, philox, reference
+from w2vfast.kernels.triton import step as triton_step
 
 DEVICE = triton_device()
 if DEVICE is None:
     pytest.skip("triton has no wheel for this platform", allow_module_level=True)
 
-MODES = {"sg": {"mode": "sg"}, "cbow-mean": {"mode": "cbow"}, "cbow-sum": {"mode": "cbow", "cbow_mean": False}}
 CASES = {
     "defaults": {},
     "no-mask": {"target_mask": False},
@@ -32,43 +34,28 @@ CASES = {
     "cap-tight": {"cap": 0.05},
     "window-past-the-chunk": {"window": 50, "tile": 16, "chunk_size": 32, "length": 40},
     "fixed-window-1": {"window": 1, "shrink_windows": False},
-    "more-negatives-than-words": {"words": 5, "shared_negatives": 33},
-    "one-negative": {"shared_negatives": 1, "negative": 1},
+    "more-shared-words-than-words": {"words": 5, "shared_words": 33},
+    "one-shared-word": {"shared_words": 1, "negative": 1},
     "two-words": {"words": 2},
     "one-token": {"length": 1},
     "all-one-sentence": {"tokens": zipf_ids(50, 150) & contract.ID_MASK},
     "chunks-of-50": {"chunk_size": 50},
-    "columns-in-groups": {"tile": 64, "shared_negatives": 50},
-    "columns-in-wide-blocks": {"shared_negatives": 64},
+    "columns-in-groups": {"tile": 64, "shared_words": 50},
+    "columns-in-wide-blocks": {"shared_words": 64},
     "tile-past-the-table": {"tile": 100},
     "several-programs": {"tile": 16, "tokens_in_flight": 64},
 }
 
 
-def create(job, tables, precision="ieee", **options):
-    return triton_step.create_step(job, *tables, device=DEVICE, precision=precision, **options)
+def create(job, w_in, w_out, precision="ieee", **options):
+    return triton_step.create_step(job, w_in, w_out, device=DEVICE, precision=precision, **options)
 
 
-def run_both(vector_size, options=None, **changes):
-    job = make_job(**({"length": 150, "chunk_size": 128, "tokens_in_flight": 1} | changes))
-    exact = random_tables(len(job.keep_threshold), vector_size)
-    tables = tuple(table.astype(np.float32) for table in exact)
-    order = plan.chunk_order(job.chunks, 1, 0)
-    step = create(job, tables, **(options or {}))
-    result = step.train(order, 1, 0)
-    one_tile = dataclasses.replace(job, tokens_in_flight=1)
-    return step.tables(), exact, result, reference.train(one_tile, *exact, order, 1, 0)
-
-
-def assert_same(tables, exact, result, expected):
-    """As close as the torch step in float32 (test_kernels.py): errors against the largest step, and table rounding."""
-    before = random_tables(*exact[0].shape)
-    for table, right, old in zip(tables, exact, before, strict=True):
-        assert np.isfinite(table).all()
-        rounding = 16 * np.finfo(np.float32).eps * np.abs(right).max()
-        assert np.abs(table - right).max() <= 2e-5 * np.abs(right - old).max() + rounding
-    assert (result.pairs, result.trained) == (expected.pairs, expected.trained)
-    assert result.loss == pytest.approx(expected.loss, rel=2e-5)
+def run(vector_size, options=None, **changes):
+    """Return what the kernels make of a case beside the reference, which has one tile in flight."""
+    job, visit = make_case(**({"length": 150, "chunk_size": 128, "tokens_in_flight": 1, "first_rank": 1} | changes))
+    right = reference_run(dataclasses.replace(job, tokens_in_flight=1), visit, vector_size)
+    return hold(functools.partial(create, **(options or {})), job, visit, vector_size, right=right)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -76,20 +63,20 @@ def assert_same(tables, exact, result, expected):
 def test_a_step_equals_the_reference(mode, case):
     if DEVICE == "cuda" and case == "several-programs":
         pytest.skip("programs race on a GPU: only the interpreter can be exact")
-    tables, exact, result, expected = run_both(17, **(CASES[case] | MODES[mode]))
-    assert expected.pairs > 0 or case == "one-token"
-    assert_same(tables, exact, result, expected)
+    outcome = run(17, **(CASES[case] | MODES[mode]))
+    assert outcome.expected.pairs > 0 or case == "one-token"
+    assert outcome.error <= 2e-5
 
 
 @pytest.mark.parametrize("vector_size", [1, 33, 100, 300])
 @pytest.mark.parametrize("mode", MODES)
 def test_vector_sizes(mode, vector_size):
-    assert_same(*run_both(vector_size, length=60, **MODES[mode]))
+    assert run(vector_size, length=60, **MODES[mode]).error <= 2e-5
 
 
 @pytest.mark.parametrize("mode", ["sg", "cbow-mean"])
 def test_a_vector_of_1024(mode):
-    assert_same(*run_both(1024, length=20, **MODES[mode]))
+    assert run(1024, length=20, **MODES[mode]).error <= 2e-5
 
 
 def test_rows_past_two_to_the_31_elements_are_found():
@@ -118,10 +105,9 @@ def test_rows_past_two_to_the_31_elements_are_found():
 @pytest.mark.parametrize("mode", MODES)
 def test_static_weights_scale_rows(mode):
     weights = {name: np.linspace(400, 0, 50, dtype=np.float32) for name in ("in_weight", "out_weight")}
-    tables, exact, result, expected = run_both(9, **MODES[mode], **weights)
-    assert_same(tables, exact, result, expected)
-    uncapped, *_ = run_both(9, **MODES[mode])
-    assert np.abs(uncapped[1] - tables[1]).max() > 1e-3
+    capped, uncapped = run(9, **MODES[mode], **weights), run(9, **MODES[mode])
+    assert capped.error <= 2e-5
+    assert np.abs(uncapped.tables[1] - capped.tables[1]).max() > 1e-3
 
 
 @pytest.mark.parametrize("kept", [0, 1, 63, 64, 65])
@@ -132,55 +118,79 @@ def test_tiles_of_any_length(mode, kept):
     threshold[0] = 0
     ids = np.zeros(80, np.int32)
     ids[:kept] = 1 + np.arange(kept) % 40
-    changes = {"tokens": ids, "keep_threshold": threshold, "tile": 64, "shared_negatives": 8, "target_mask": False}
-    tables, exact, result, expected = run_both(8, **changes, **MODES[mode])
-    assert result.trained == kept
-    assert_same(tables, exact, result, expected)
+    changes = {"tokens": ids, "keep_threshold": threshold, "tile": 64, "shared_words": 8, "target_mask": False}
+    outcome = run(8, **changes, **MODES[mode])
+    assert outcome.result.trained == kept
+    assert outcome.error <= 2e-5
 
 
 @pytest.mark.parametrize("token_memory", [0, 10**9], ids=["streamed", "resident"])
 def test_a_streamed_corpus_trains_the_same(token_memory):
     """Groups of two chunks, an odd number of groups, the short last chunk in the middle of the order."""
     options = {"token_memory": token_memory, "stream_tokens": 64}
-    assert_same(*run_both(8, options, length=300, chunk_size=32))
+    assert run(8, options, length=300, chunk_size=32).error <= 2e-5
 
 
 @pytest.mark.parametrize("chunk", [0, 5, 11])
 @pytest.mark.parametrize(
-    "changes",
-    [{}, {"shared_negatives": 7}, {"shrink_windows": False}, {"seed": 2**64 - 1}, {"chunk_size": 100}],
+    ("changes", "shared_words"),
+    [({}, 16), ({}, 7), ({"shrink_windows": False}, 16), ({"seed": 2**64 - 1}, 16), ({"chunk_size": 100}, 16)],
     ids=str,
 )
-def test_the_plan_is_the_references_bit_for_bit(chunk, changes):
+def test_the_plan_is_the_references_bit_for_bit(chunk, changes, shared_words):
     job = make_job(**changes)
-    step = create(job, random_tables(50, 4, np.float32))
-    for epoch in (0, 2**32 - 1):
-        ours, right = step.plan(chunk, epoch), reference.plan(job, chunk, epoch)
-        for name in ("positions", "radius", "negatives"):
+    step = create(job, *random_tables(job, 4, np.float32))
+    for draw_epoch in (0, 2**32 - 1):
+        ours, right = (
+            side(chunk, draw_epoch, shared_words) for side in (step.plan, functools.partial(reference.plan, job))
+        )
+        for name in ("positions", "radius", "shared_words"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(right, name))
+
+
+def test_one_step_takes_visits_of_any_kind():
+    """Another number of shared words, progress out of order, other tokens: as tests/test_steps.py for the others."""
+    job = make_job(length=150, chunk_size=64, tokens_in_flight=1)
+    exact, tables = random_tables(job, 12), random_tables(job, 12, np.float32)
+    step = create(job, *tables)
+    other = dataclasses.replace(job, tokens=zipf_ids(40, 200))
+    visits = [
+        (job, visit_of(job, np.array([0]), shared_words=8)),
+        (job, dataclasses.replace(visit_of(job, np.array([2, 1]), shared_words=33), done=np.array([7 * 10**9, 3]))),
+        (other, visit_of(other, np.array([3, 0]), draw_epoch=1)),
+    ]
+    for owner, visit in visits:
+        if owner is other:
+            step.replace_tokens(other.tokens)
+        assert step.train(visit).trained == reference.train(owner, *exact, visit).trained
+    for table, given, right in zip(step.tables(), tables, exact, strict=True):
+        assert table is given
+        np.testing.assert_allclose(table, right, atol=2e-6)
 
 
 def test_a_position_past_two_to_the_32_keeps_all_its_bits():
     """Chunk 2^21 + 5 of 4,096 positions: a corpus too long to make here, so its plan is asked for directly."""
     import torch
 
-    from w2vfast.kernels import triton_plan
+    from w2vfast.kernels.triton import plan as triton_plan
 
     chunk, length, N, V = 2**21 + 5, 300, 6, 50
     job = make_job(seed=2**64 - 5)
     tokens = job.tokens[:length]
     device = "cpu" if DEVICE == triton_step.INTERPRETER else DEVICE
-    bits = {name: getattr(job, name).view(np.int32) for name in ("keep_threshold", "noise_prob", "noise_alias")}
+    noise = job.objective.noise
+    bits = {"keep_threshold": job.keep_threshold, "noise_prob": noise.prob, "noise_alias": noise.alias}
+    bits = {name: array.view(np.int32) for name, array in bits.items()}
     notes, drawn, kept = (torch.zeros(size, dtype=torch.int32, device=device) for size in (5 * 4096, 10 * N, 1))
     triton_plan.plan_kernel[(1,)](
         notes_ptr=notes,
-        negatives_ptr=drawn,
+        shared_ptr=drawn,
         kept_ptr=kept,
         tokens_ptr=torch.from_numpy(tokens.copy()).to(device),
         **{f"{name}_ptr": torch.from_numpy(array.copy()).to(device) for name, array in bits.items()},
         chunk=chunk,
         length=length,
-        epoch=2,
+        draw_epoch=2,
         seed=-5,
         V=V,
         T=32,
@@ -192,16 +202,16 @@ def test_a_position_past_two_to_the_32_keeps_all_its_bits():
         BLOCK_P=512,
     )
     position = chunk * 4096 + np.arange(length)
-    words = contract.philox4x32(job.seed, position & 0xFFFFFFFF, position >> 32, 2, contract.PURPOSE_TOKEN)
+    words = philox.philox4x32(job.seed, position & 0xFFFFFFFF, position >> 32, 2, philox.PURPOSE_TOKEN)
     keep = words[:, 0] <= job.keep_threshold[tokens & contract.ID_MASK]
     count = int(kept)
     assert count == keep.sum()
     offsets, places = notes.cpu().numpy()[2 * 4096 :][:count], notes.cpu().numpy()[4096:][:count]
     np.testing.assert_array_equal(offsets, np.flatnonzero(keep))
     np.testing.assert_array_equal(places >> 16, 1 + (words[keep, 1].astype(np.uint64) * 5 >> 32).astype(np.int64))
-    first = contract.philox4x32(job.seed, np.array(0), np.array(chunk), 2, contract.PURPOSE_NEGATIVE)
+    first = philox.philox4x32(job.seed, np.array(0), np.array(chunk), 2, philox.PURPOSE_SHARED)
     column = int(first[0]) * V >> 32
-    assert int(drawn[0]) == (column if first[1] < job.noise_prob[column] else job.noise_alias[column])
+    assert int(drawn[0]) == (column if first[1] < noise.prob[column] else noise.alias[column])
 
 
 @pytest.mark.parametrize(
@@ -214,13 +224,14 @@ def test_a_position_past_two_to_the_32_keeps_all_its_bits():
     ],
 )
 def test_jobs_that_the_kernels_cannot_honour_are_refused(changes, message):
+    job = dataclasses.replace(make_job(), **changes)
     with pytest.raises(ValueError, match=message):
-        create(make_job(**changes), random_tables(50, 4, np.float32))
+        create(job, *random_tables(job, 4, np.float32))
 
 
 def test_float64_tables_are_refused():
     with pytest.raises(ValueError, match="float32"):
-        create(make_job(), random_tables(50, 4))
+        create(make_job(), *random_tables(make_job(), 4))
 
 
 class FakeGpu:
@@ -247,7 +258,7 @@ def test_reasons_for_being_unavailable(monkeypatch):
     FakeGpu(capability=(8, 0)).install(monkeypatch)
     assert triton_step.unavailable_reason() is None
     with pytest.raises(ValueError, match="no GPU number 3"):
-        triton_step.create_step(make_job(), *random_tables(50, 4, np.float32), device="cuda:3")
+        triton_step.create_step(make_job(), *random_tables(make_job(), 4, np.float32), device="cuda:3")
     monkeypatch.setattr("triton.__version__", "3.1.0")
     assert "triton 3.1.0 is too old" in triton_step.unavailable_reason()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -261,16 +272,16 @@ def test_too_small_a_gpu_is_said_before_anything_is_allocated(monkeypatch):
     monkeypatch.setattr(torch, "empty", lambda *a, **k: pytest.fail("allocated"))
     monkeypatch.setattr(torch, "zeros", lambda *a, **k: pytest.fail("allocated"))
     with pytest.raises(MemoryError, match=r"GiB are needed.*50 x 4 float32: raise min_count"):
-        triton_step.create_step(make_job(), *random_tables(50, 4, np.float32), device="cuda")
+        triton_step.create_step(make_job(), *random_tables(make_job(), 4, np.float32), device="cuda")
 
 
 def test_the_interpreter_must_be_asked_for():
     """Without TRITON_INTERPRET the device 'interpreter' is refused: nothing switches by itself."""
     code = (
         "import numpy as np\n"
-        "from tests.conftest import make_job, random_tables\n"
-        "from w2vfast.kernels import triton_step\n"
-        "triton_step.create_step(make_job(), *random_tables(50, 4, np.float32), device='interpreter')\n"
+        "from benchmarks.parity import make_job, random_tables\n"
+        "from w2vfast.kernels.triton import step as triton_step\n"
+        "triton_step.create_step(make_job(), *random_tables(make_job(), 4, np.float32), device='interpreter')\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
@@ -298,8 +309,8 @@ def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
     options = {"corpus_tokens": 18_000_000} | SHIPPED[case]
     corpus_tokens = options.pop("corpus_tokens")
     config = Config(mode=mode, **options)
-    tiles = schedule.choose(config, "triton", "cuda", 3.0 * corpus_tokens, corpus_tokens)
-    T, N, W, D, words = tiles.tile, tiles.shared_negatives, config.window, 100, 4000
+    chosen = tiles.choose(config, "triton", "cuda", 3.0 * corpus_tokens, corpus_tokens)
+    T, N, W, D, words = chosen.tile, chosen.shared_negatives, config.window, 100, 4000
     job = make_job(
         tokens=np.arange(8 * T, dtype=np.int32),
         words=words,
@@ -310,9 +321,8 @@ def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
         mode=mode,
         window=W,
         tile=T,
-        shared_negatives=N,
     )
-    step = create(job, random_tables(words, D, np.float32), precision="tf32")
+    step = create(job, *random_tables(job, D, np.float32), precision="tf32")
     spans = [(table.data_ptr(), table.data_ptr() + 4 * words * D) for table in step._tables]
     elements = {"create_masked_load": 0, "create_atomic_rmw": 0}
 
@@ -330,7 +340,7 @@ def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
 
     for name in elements:
         monkeypatch.setattr(InterpreterBuilder, name, counted(name))
-    trained = step.train(np.array([0]), 0, 0).trained
+    trained = step.train(visit_of(job, np.array([0]), shared_words=N)).trained
     design = 2 * (2 + (2 * W + N) / T)
     read, added = (count / D / trained for count in elements.values())
     assert trained == 8 * T

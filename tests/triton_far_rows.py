@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from w2vfast.kernels.triton_tile import gather, row_pointers, scatter
+from w2vfast.kernels.triton.tile import gather, row_pointers, scatter
 
 
 @triton.jit

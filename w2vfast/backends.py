@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,15 @@ class Choice:
     reason: str
 
 
+def module_of(name: str) -> Any:
+    """Return a backend's module `step` (kernels/contract.py). Raises ImportError where it cannot be imported."""
+    return importlib.import_module(_MODULES[name])
+
+
 def unavailable_reason(name: str) -> str | None:
     """Return why a backend cannot run on this machine, None where it can."""
     try:
-        module = importlib.import_module(_MODULES[name])
+        module = module_of(name)
     except ModuleNotFoundError as error:
         return f"the Python package {error.name!r} is not installed"
     return cast("str | None", module.unavailable_reason())
@@ -38,7 +43,7 @@ def unavailable_reason(name: str) -> str | None:
 def objectives(name: str) -> tuple[str, ...]:
     """Return the objectives that a backend has; none where it cannot be imported."""
     try:
-        return tuple(importlib.import_module(_MODULES[name]).objectives())
+        return tuple(module_of(name).objectives())
     except ImportError:
         return ()
 
@@ -126,7 +131,7 @@ def _torch_device(wanted: str | None) -> str:
 
 def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int) -> Step:
     """Return the chosen backend's step on a job and its tables. Raises InputError if memory is too small."""
-    module = importlib.import_module(_MODULES[choice.name])
+    module = module_of(choice.name)
     try:
         return cast("Step", module.create_step(job, w_in, w_out, device=choice.device, workers=workers))
     except MemoryError as error:

@@ -6,14 +6,14 @@ benchmarks/gpu.py sweeps them on the first GPU it meets.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from w2vfast.kernels.contract import Job
 
 Precision = Literal["tf32", "ieee"]
 
 MIN_BLOCK = 16  # a dot's M, N and K
-NOTES = 5  # arrays of chunk_size entries that a program keeps (triton_plan.py)
+NOTES = 5  # arrays of chunk_size entries that a program keeps (plan.py)
 MAX_CHUNK = 1 << 15  # sentence ordinals and kept counts share 32 bits in one prefix sum
 MAX_WINDOW = (1 << 15) - 1  # a radius shares 32 bits with a sentence's ordinal
 
@@ -89,7 +89,7 @@ def _grouped(columns: int, block: ScoreBlock) -> tuple[int, int, int]:
 class Launch:
     """The constants of a job's kernel, and the sizes in entries of what each program owns."""
 
-    constants: dict[str, int | bool | str]
+    constants: dict[str, Any]
     runtime: dict[str, int]  # bounds of loops, kept from the compiler so that it does not unroll them
     options: dict[str, int | bool]  # of the compiler
     notes: int
@@ -102,49 +102,46 @@ class Launch:
         return 4 * (self.notes + 3 * self.entries + self.scores)
 
 
-def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
-    """Return the constants that train a job with an architecture's tuning."""
-    T, N, W = job.tile, job.shared_negatives, job.window
+def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
+    """Return the constants that train a job with an architecture's tuning, but for the objective's functions."""
+    T, N, W, cbow = job.tile, shared_words, job.window, job.mode == "cbow"
     block_t = _block(T)
-    scored = (T + 2 * W if job.mode == "sg" else T) + N
+    scored = (T if cbow else T + 2 * W) + N
     groups, columns, block_s = min(
         _grouped(scored, block) for block in chosen.score_blocks[job.mode].get(block_t, LONG_TILE)
     )
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
     widest = chosen.block_d if precision == "tf32" else MIN_BLOCK  # without tensor cores products take more registers
     block_d = max(MIN_BLOCK, min(widest, _block(vector_size), 4096 // block_t))
-    constants: dict[str, int | bool | str] = {
+    # Skip-gram's inputs are its rows, CBOW's the halo in blocks.
+    block_h = min(_block(T + 2 * W), 32) if cbow else block_t
+    halo_blocks = -(-(T + 2 * W) // block_h) if cbow else 1
+    constants: dict[str, Any] = {
+        "WEIGHT_PER_PAIR": job.objective.weight_per_pair,
         "D": vector_size,
         "T": T,
         "N": N,
         "W": W,
-        "K": job.negative,
         "SHRINK": job.shrink_windows,
+        "CBOW": cbow,
+        "CBOW_MEAN": job.cbow_mean,
         "HAS_STATIC": job.in_weight is not None,
         "CHUNK": job.chunk_size,
         "NOTES": NOTES,
         "GROUPS": groups,
         "PER_GROUP": columns // (groups * block_s),
+        "HALO_BLOCKS": halo_blocks,
         "BLOCK_T": block_t,
         "BLOCK_S": block_s,
         "BLOCK_C": min(32, block_s),  # in what is not pass 1 wider blocks gain nothing and take more registers
+        "BLOCK_H": block_h,
         "BLOCK_D": block_d,
         "BLOCK_P": min(512, _block(job.chunk_size)),
         "PRECISION": precision,
     }
-    if job.mode == "sg":
-        constants |= {"TARGET_MASK": job.target_mask}
-        runtime = {"vector_size": vector_size, "groups": groups}
-        rows_in = block_t
-    else:
-        block_h = min(_block(T + 2 * W), 32)
-        halo_blocks = -(-(T + 2 * W) // block_h)
-        runtime = {"vector_size": vector_size, "groups": groups, "halo_blocks": halo_blocks}
-        rows_in = halo_blocks * block_h
-        constants |= {"CBOW_MEAN": job.cbow_mean, "HALO_BLOCKS": halo_blocks, "BLOCK_H": block_h}
     return Launch(
         constants=constants,
-        runtime=runtime,
+        runtime={"vector_size": vector_size, "groups": groups, "halo_blocks": halo_blocks},
         options={
             "num_warps": chosen.num_warps,
             "num_stages": chosen.num_stages,
@@ -152,6 +149,6 @@ def launch(job: Job, vector_size: int, chosen: Tuning, precision: Precision) -> 
             "enable_fp_fusion": True,  # triton 3.10 turns its default around
         },
         notes=NOTES * job.chunk_size,
-        entries=columns + rows_in,
+        entries=columns + halo_blocks * block_h,
         scores=columns * block_t,
     )

@@ -1,8 +1,7 @@
-"""The plan on the device, in Triton: subsampling, compaction, sentence limits, windows, negatives, learning rate.
+"""The plan on the device, in Triton: subsampling, compaction, sentence limits, windows, shared words, learning rate.
 
-The helpers here are shared by the kernels of triton_sg.py and triton_cbow.py, which are each one launch: a program
-takes the next chunk, plans it (`plan_chunk`), and trains its tiles. Everything random is Philox with the counters of
-contract.py, and every decision is made in integers: the plan is the reference's, bit for bit.
+Everything random is Philox with the counters of contract.py, and every decision is made in integers: the plan is the
+reference's, bit for bit.
 
 A program owns a piece of `notes`, int32 [NOTES, CHUNK], in global memory that stays in the caches:
 
@@ -12,8 +11,9 @@ A program owns a piece of `notes`, int32 [NOTES, CHUNK], in global memory that s
     first [sentences]   index of the sentence's first kept token, among the kept
     stop [sentences]    one past the index of its last
 
-With these a token knows how many targets it has to its left and right (`window_of`) without looking at them: n_t and
-the mask M need no search. A program reads what its own threads wrote; `tl.debug_barrier` (bar.sync) orders the two.
+With these a token knows how far its window reaches to its left and right (`window_of`) without looking: lengths of
+windows and the mask of who is in whose need no search. A program reads what its own threads wrote;
+`tl.debug_barrier` (bar.sync) orders the two.
 """
 
 # Triton compiles these bodies itself: they have no Python types.
@@ -22,10 +22,10 @@ the mask M need no search. A program reads what its own threads wrote; `tl.debug
 import triton
 import triton.language as tl
 
-from w2vfast.kernels import contract
+from w2vfast.kernels import contract, philox
 
-_PURPOSE_TOKEN = tl.constexpr(contract.PURPOSE_TOKEN)
-_PURPOSE_NEGATIVE = tl.constexpr(contract.PURPOSE_NEGATIVE)
+_PURPOSE_TOKEN = tl.constexpr(philox.PURPOSE_TOKEN)
+_PURPOSE_SHARED = tl.constexpr(philox.PURPOSE_SHARED)
 _ID_MASK = tl.constexpr(int(contract.ID_MASK))
 
 
@@ -36,7 +36,7 @@ def plan_chunk(
     keep_threshold_ptr,
     chunk,
     length,
-    epoch,
+    draw_epoch,
     seed,
     W: tl.constexpr,
     SHRINK: tl.constexpr,
@@ -57,7 +57,7 @@ def plan_chunk(
             seed,
             position.to(tl.uint32),
             (position >> 32).to(tl.uint32),
-            (tl.zeros_like(offset) + epoch).to(tl.uint32),
+            (tl.zeros_like(offset) + draw_epoch).to(tl.uint32),
             tl.full((BLOCK_P,), _PURPOSE_TOKEN, tl.uint32),
         )
         threshold = tl.load(keep_threshold_ptr + word, mask=inside, other=0).to(tl.uint32, bitcast=True)
@@ -84,7 +84,7 @@ def plan_chunk(
 
 @triton.jit
 def window_of(notes_ptr, index, valid, CHUNK: tl.constexpr):
-    """Return (left, right): how many targets the kept tokens `index` have on each side; 0 where not `valid`."""
+    """Return (left, right): how far the windows of the kept tokens `index` reach on each side; 0 where not `valid`."""
     place = tl.load(notes_ptr + CHUNK + index, mask=valid, other=0)
     sentence = place & 0xFFFF
     radius = place >> 16
@@ -97,22 +97,22 @@ def window_of(notes_ptr, index, valid, CHUNK: tl.constexpr):
 
 @triton.jit
 def in_window(index, left, right, other):
-    """Return the mask M: which kept tokens `other` are targets of the kept tokens `index`."""
+    """Return the mask of which kept tokens `other` are in the windows of the kept tokens `index`."""
     distance = other[None, :] - index[:, None]
     return (distance >= -left[:, None]) & (distance <= right[:, None]) & (distance != 0)
 
 
 @triton.jit
-def negatives(j, valid, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, seed, V):
-    """Return the tile's shared negatives number `j`; undefined where not `valid`."""
+def draw_words(j, valid, noise_prob_ptr, noise_alias_ptr, tile, chunk, draw_epoch, seed, V):
+    """Return the tile's shared words number `j`; undefined where not `valid`."""
     zero = tl.zeros_like(j)
     pair = tl.maximum(j, 0) >> 1
     a0, a1, b0, b1 = tl.philox(
         seed,
         (zero + tile).to(tl.uint32),
         (zero + chunk).to(tl.uint32),
-        (zero + epoch).to(tl.uint32),
-        ((pair << 8) | _PURPOSE_NEGATIVE).to(tl.uint32),
+        (zero + draw_epoch).to(tl.uint32),
+        ((pair << 8) | _PURPOSE_SHARED).to(tl.uint32),
     )
     odd = (j & 1) == 1
     r0 = tl.where(odd, b0, a0)
@@ -124,18 +124,17 @@ def negatives(j, valid, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, see
 
 
 @triton.jit
-def learning_rate(schedule_ptr, epoch, rank, offset, n_tokens, CHUNK: tl.constexpr):
-    """Return the tile's learning rate; `schedule` is float64 (alpha, alpha - min_alpha, 1 / (epochs * n))."""
-    position = epoch.to(tl.int64) * n_tokens + rank.to(tl.int64) * CHUNK + offset
-    done = position.to(tl.float64) * tl.load(schedule_ptr + 2)
-    done = tl.where(done < 1.0, done, 1.0)
-    return (tl.load(schedule_ptr) - tl.load(schedule_ptr + 1) * done).to(tl.float32)
+def learning_rate(rates_ptr, done, offset):
+    """Return the tile's learning rate; `rates` is float64 (start_rate, start_rate - end_rate, 1 / total)."""
+    share = (done + offset).to(tl.float64) * tl.load(rates_ptr + 2)
+    share = tl.where(share < 1.0, share, 1.0)
+    return (tl.load(rates_ptr) - tl.load(rates_ptr + 1) * share).to(tl.float32)
 
 
-@triton.jit(do_not_specialize=["chunk", "length", "epoch", "seed", "V"])
+@triton.jit(do_not_specialize=["chunk", "length", "draw_epoch", "seed", "V"])
 def plan_kernel(
     notes_ptr,
-    negatives_ptr,
+    shared_ptr,
     kept_ptr,
     tokens_ptr,
     keep_threshold_ptr,
@@ -143,7 +142,7 @@ def plan_kernel(
     noise_alias_ptr,
     chunk,
     length,
-    epoch,
+    draw_epoch,
     seed,
     V,
     T: tl.constexpr,
@@ -154,10 +153,12 @@ def plan_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """One program writes the plan of a chunk, for `Step.plan`: its notes, negatives [tiles, N] and kept count."""
-    kept = plan_chunk(notes_ptr, tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P)
+    """One program writes the plan of a chunk, for `Step.plan`: its notes, shared words [tiles, N] and kept count."""
+    kept = plan_chunk(
+        notes_ptr, tokens_ptr, keep_threshold_ptr, chunk, length, draw_epoch, seed, W, SHRINK, CHUNK, BLOCK_P
+    )
     tl.store(kept_ptr, kept)
     j = tl.arange(0, BLOCK_N)
     for tile in range(0, tl.cdiv(kept, T)):
-        drawn = negatives(j, j < N, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, seed, V)
-        tl.store(negatives_ptr + tile * N + j, drawn, mask=j < N)
+        drawn = draw_words(j, j < N, noise_prob_ptr, noise_alias_ptr, tile, chunk, draw_epoch, seed, V)
+        tl.store(shared_ptr + tile * N + j, drawn, mask=j < N)

@@ -1,13 +1,15 @@
-"""The Triton backend: a job's data on a GPU, and the Step that launches the kernels of triton_sg.py and triton_cbow.py.
+"""The Triton backend's Step: a job's data on a GPU, and the launches of the kernel of kernel.py.
 
-One call of `train` is one launch over all its chunks, or one per group of chunks where the corpus is streamed. Nothing
+One call of `train` is one launch over all the visit's chunks, or one per group of chunks where the corpus is streamed. Nothing
 comes back but the sums of loss and counts. Importing this module does not import triton: `create_step` does.
 
 Device "interpreter" is for tests: the same kernels on the CPU, in a process where triton was imported with
 TRITON_INTERPRET=1. Programs then run one after another, so the first one takes every chunk.
 """
 
+import importlib
 import importlib.util
+import pkgutil
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from w2vfast.kernels import contract
-from w2vfast.kernels.contract import ChunkPlan, Job, StepResult
-from w2vfast.kernels.triton_config import MAX_CHUNK, MAX_WINDOW, Launch, Precision, launch, tuning
-from w2vfast.kernels.triton_tokens import STREAM_TOKENS, Group, ResidentTokens, StreamedTokens, stream_bytes
+from w2vfast.kernels.contract import MAX_SHARED_WORDS, ChunkPlan, Job, StepResult, Visit, chunk_count
+from w2vfast.kernels.triton import objectives as objective_files
+from w2vfast.kernels.triton.config import MAX_CHUNK, MAX_WINDOW, Launch, Precision, launch, tuning
+from w2vfast.kernels.triton.tokens import STREAM_TOKENS, Group, ResidentTokens, StreamedTokens, stream_bytes
 
 LEAST_TRITON = (3, 4)
 LEAST_CAPABILITY = (8, 0)
@@ -30,6 +33,16 @@ RESERVED_BYTES = 512 << 20
 def unavailable_reason() -> str | None:
     """Return why the kernels cannot run on this machine's first GPU, or None where they can."""
     return _unavailable_on("cuda")
+
+
+def objectives() -> tuple[str, ...]:
+    """Return the names of the objectives that this backend has: those of its files."""
+    return tuple(module.name.replace("_", "-") for module in pkgutil.iter_modules(objective_files.__path__))
+
+
+def objective_file(name: str) -> Any:
+    """Return the module of an objective; it imports triton."""
+    return importlib.import_module(f"w2vfast.kernels.triton.objectives.{name.replace('-', '_')}")
 
 
 def _unavailable_on(device: str) -> str | None:
@@ -75,7 +88,6 @@ def create_step(
     allocation, where the GPU is too small.
     """
     contract.check(job, w_in, w_out)
-    contract.check_ids(job)
     _check_supported(job, w_in, w_out)
     device = device or "cuda"
     if device == INTERPRETER:
@@ -106,10 +118,12 @@ def _bits(array: NDArray[np.uint32]) -> NDArray[np.int32]:
     return array.view(np.int32)
 
 
-def bytes_needed(job: Job, vector_size: int, config: Launch, token_memory: int) -> int:
-    """Return the device memory a job takes: two tables, five per-word arrays, every program's notes, and tokens."""
-    V = len(job.keep_threshold)
-    return 8 * V * vector_size + 20 * V + job.tiles_in_flight * config.bytes_a_program + token_memory
+def bytes_needed(job: Job, vector_size: int, token_memory: int) -> int:
+    """Return the device memory a job takes: two tables, seven per-word arrays, every program's notes, and tokens."""
+    V, rows = job.vocabulary, job.objective.out_rows(job.vocabulary)
+    most = launch(job, MAX_SHARED_WORDS, vector_size, tuning(90), "tf32")
+    tables = 4 * (V + rows) * vector_size
+    return tables + 20 * V + 8 * rows + job.tiles_in_flight * most.bytes_a_program + token_memory
 
 
 class TritonStep:
@@ -128,74 +142,105 @@ class TritonStep:
     ) -> None:
         from triton.runtime.jit import JITFunction
 
-        from w2vfast.kernels import triton_cbow, triton_plan, triton_sg
+        from w2vfast.kernels.triton import kernel, plan
 
         self.job, self.device = job, device
         self._host_tables = (w_in, w_out)
-        self._config = launch(job, w_in.shape[1], tuning(capability), precision)
-        self._kernel = triton_sg.sg_kernel if job.mode == "sg" else triton_cbow.cbow_kernel
-        self._plan_kernel = triton_plan.plan_kernel
+        self._tuning, self._precision = tuning(capability), precision
+        self._kernel, self._plan_kernel = kernel.train_kernel, plan.plan_kernel
+        self._objective = objective_file(job.objective.name)
         if device.type == "cpu" and isinstance(self._kernel, JITFunction):
             raise ValueError("device 'interpreter' needs TRITON_INTERPRET=1 set before triton is imported")
-        self._programs = min(job.tiles_in_flight, job.chunks)
-        resident = self._reserve(w_in.shape[1], token_memory, stream_tokens)
+        self._stream_tokens, self._token_memory = stream_tokens, token_memory
+        self._room = self._reserve(w_in.shape[1])
 
         self._tables = [self._to_device(w_in), self._to_device(w_out)]
-        self._tokens: ResidentTokens | StreamedTokens
-        self._tokens = ResidentTokens(job, device) if resident else StreamedTokens(job, device, stream_tokens)
         self._keep_threshold = self._to_device(_bits(job.keep_threshold))
-        self._noise = (self._to_device(_bits(job.noise_prob)), self._to_device(job.noise_alias))
         none = torch.zeros(1, dtype=torch.float32, device=device)
-        weights = (job.in_weight, job.out_weight)
-        self._static = [none if weight is None else self._to_device(weight) for weight in weights]
-        span = job.alpha - job.min_alpha
-        schedule = np.array([job.alpha, span, 1.0 / (job.epochs * len(job.tokens))])
-        self._schedule = self._to_device(schedule)
-        programs, config = self._programs, self._config
+        arrays = (job.in_weight, job.out_weight, self._objective.table(job.objective))
+        self._static_in, self._static_out, self._columns = (
+            none if array is None else self._to_device(array) for array in arrays
+        )
+        noise = job.objective.noise
+        assert noise is not None, "every objective of this backend draws words"
+        self._noise = (self._to_device(_bits(noise.prob)), self._to_device(noise.alias))
+        self._next = torch.zeros(1, dtype=torch.int32, device=device)
+        self._config: Launch | None = None
+        self._set_tokens(job.tokens)
+
+    def _reserve(self, vector_size: int) -> int | None:
+        """Return the bytes that tokens may take on the GPU, None where there is no bound.
+
+        Raises MemoryError where even streaming them needs more than there is.
+        """
+        job = self.job
+        if self.device.type == "cpu":
+            return self._token_memory
+        streamed = stream_bytes(len(job.tokens), job.chunk_size, self._stream_tokens)
+        free = torch.cuda.mem_get_info(self.device)[0] - RESERVED_BYTES
+        needed = bytes_needed(job, vector_size, streamed)
+        if needed > free:
+            gib = 1 << 30
+            raise MemoryError(
+                f"the GPU has {max(free, 0) / gib:.1f} GiB free and {needed / gib:.1f} GiB are needed, most of it for "
+                f"two tables of {job.vocabulary:,} x {vector_size} float32: raise min_count, set "
+                f"max_final_vocab, or lower vector_size or tokens_in_flight"
+            )
+        room = free - (needed - streamed)
+        return room if self._token_memory is None else min(room, self._token_memory)
+
+    def _set_tokens(self, tokens: NDArray[np.int32]) -> None:
+        self._host_tokens = tokens
+        self._programs = min(self.job.tiles_in_flight, chunk_count(self.job, tokens))
+        self._tokens: ResidentTokens | StreamedTokens
+        if self._room is None or 4 * len(tokens) <= self._room:
+            self._tokens = ResidentTokens(tokens, self.device)
+        else:
+            self._tokens = StreamedTokens(tokens, self.job.chunk_size, self.device, self._stream_tokens)
+        self._config = None
+
+    def _prepare(self, shared_words: int) -> Launch:
+        """Return what launches with so many shared words take, with memory for every program."""
+        if self._config is not None and self._config.constants["N"] == shared_words:
+            return self._config
+        job, device, programs = self.job, self.device, self._programs
+        config = launch(job, shared_words, self._tables[0].shape[1], self._tuning, self._precision)
+        config.constants.update(self._objective.constants(job.objective))
         self._notes = torch.zeros(programs * config.notes, dtype=torch.int32, device=device)
         self._ids = torch.zeros(programs * config.entries, dtype=torch.int32, device=device)
         self._weights = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
         self._scales = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
         self._scores = torch.zeros(programs * config.scores, dtype=torch.float32, device=device)
-        self._next = torch.zeros(1, dtype=torch.int32, device=device)
         self._loss = torch.zeros(programs, dtype=torch.float64, device=device)
         self._counts = torch.zeros((programs, 2), dtype=torch.int64, device=device)
+        self._config = config
+        return config
 
-    def _reserve(self, vector_size: int, token_memory: int | None, stream_tokens: int) -> bool:
-        """Return whether the whole corpus stays on the GPU. Raises MemoryError where even streaming needs too much."""
-        job = self.job
-        all_tokens, streamed = 4 * len(job.tokens), stream_bytes(job, stream_tokens)
-        if self.device.type == "cpu":
-            return token_memory is None or all_tokens <= token_memory
-        free = torch.cuda.mem_get_info(self.device)[0] - RESERVED_BYTES
-        needed = bytes_needed(job, vector_size, self._config, streamed)
-        if needed > free:
-            gib = 1 << 30
-            raise MemoryError(
-                f"the GPU has {max(free, 0) / gib:.1f} GiB free and {needed / gib:.1f} GiB are needed, most of it for "
-                f"two tables of {len(job.keep_threshold):,} x {vector_size} float32: raise min_count, set "
-                f"max_final_vocab, or lower vector_size or tokens_in_flight"
-            )
-        room = free - (needed - streamed)
-        return all_tokens <= (room if token_memory is None else min(room, token_memory))
+    def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
+        """Train on other tokens from now on."""
+        contract.check_tokens(self.job, tokens)
+        self._set_tokens(tokens)
 
     def _to_device(self, array: NDArray[Any]) -> Tensor:
         tensor = torch.empty(array.shape, dtype=torch.from_numpy(array[:0]).dtype, device=self.device)
         return tensor.copy_(torch.from_numpy(array))
 
-    def train(self, chunks: NDArray[np.int64], first_rank: int, epoch: int) -> StepResult:
-        """Train on `chunks` (int64 [c], in visiting order); see contract.Step."""
-        contract.check_chunks(self.job, chunks, first_rank, epoch)
+    def train(self, visit: Visit) -> StepResult:
+        """Train on a visit's chunks; see contract.Step."""
+        contract.check_visit(self.job, self._host_tokens, visit)
+        config = self._prepare(visit.shared_words)
         self._loss.zero_()
         self._counts.zero_()
-        for start, group in self._tokens.groups(chunks):
-            self._launch(group, first_rank + start, epoch)
+        rates = self._to_device(np.array([visit.start_rate, visit.start_rate - visit.end_rate, 1.0 / visit.total]))
+        done = self._to_device(visit.done)
+        for start, group in self._tokens.groups(visit.chunks):
+            self._launch(config, group, done[start:], rates, visit.draw_epoch)
         # The only things to come back; copying them waits for the launches.
         loss = float(self._loss.sum().cpu())
         pairs, trained = self._counts.sum(0).cpu().tolist()
         return StepResult(loss, pairs, trained)
 
-    def _launch(self, group: Group, first_rank: int, epoch: int) -> None:
+    def _launch(self, config: Launch, group: Group, done: Tensor, rates: Tensor, draw_epoch: int) -> None:
         self._next.zero_()
         self._kernel[(min(self._programs, len(group.order)),)](
             w_in_ptr=self._tables[0],
@@ -203,12 +248,14 @@ class TritonStep:
             tokens_ptr=group.tokens,
             order_ptr=group.order,
             slots_ptr=group.slots,
+            done_ptr=done,
             keep_threshold_ptr=self._keep_threshold,
             noise_prob_ptr=self._noise[0],
             noise_alias_ptr=self._noise[1],
-            in_weight_ptr=self._static[0],
-            out_weight_ptr=self._static[1],
-            schedule_ptr=self._schedule,
+            in_weight_ptr=self._static_in,
+            out_weight_ptr=self._static_out,
+            objective_ptr=self._columns,
+            rates_ptr=rates,
             next_ptr=self._next,
             loss_ptr=self._loss,
             counts_ptr=self._counts,
@@ -218,31 +265,30 @@ class TritonStep:
             scales_ptr=self._scales,
             scores_ptr=self._scores,
             chunks=len(group.order),
-            first_rank=first_rank,
-            epoch=_signed(epoch, 32),
+            draw_epoch=_signed(draw_epoch, 32),
             seed=_signed(self.job.seed, 64),
-            n_tokens=len(self.job.tokens),
-            V=len(self.job.keep_threshold),
-            **self._config.runtime,
+            n_tokens=len(self._host_tokens),
+            V=self.job.vocabulary,
+            **config.runtime,
             cap=self.job.cap,
-            **self._config.constants,
-            **self._config.options,
+            **config.constants,
+            **config.options,
         )
 
-    def plan(self, chunk: int, epoch: int) -> ChunkPlan:
+    def plan(self, chunk: int, draw_epoch: int, shared_words: int) -> ChunkPlan:
         """Return the plan of a chunk as the device computes it."""
         job = self.job
-        contract.check_chunks(job, np.array([chunk], np.int64), 0, epoch)
+        contract.check_chunk(job, self._host_tokens, chunk, draw_epoch, shared_words)
         start = chunk * job.chunk_size
-        tokens = self._to_device(np.ascontiguousarray(job.tokens[start : start + job.chunk_size]))
-        notes = torch.zeros((self._config.notes,), dtype=torch.int32, device=self.device)
+        tokens = self._to_device(np.ascontiguousarray(self._host_tokens[start : start + job.chunk_size]))
+        config = launch(job, shared_words, self._tables[0].shape[1], self._tuning, self._precision)
+        notes = torch.zeros((config.notes,), dtype=torch.int32, device=self.device)
         most_tiles = -(-job.chunk_size // job.tile)
-        drawn = torch.zeros((most_tiles, job.shared_negatives), dtype=torch.int32, device=self.device)
+        drawn = torch.zeros((most_tiles, shared_words), dtype=torch.int32, device=self.device)
         kept = torch.zeros(1, dtype=torch.int32, device=self.device)
-        constants = self._config.constants
         self._plan_kernel[(1,)](
             notes_ptr=notes,
-            negatives_ptr=drawn,
+            shared_ptr=drawn,
             kept_ptr=kept,
             tokens_ptr=tokens,
             keep_threshold_ptr=self._keep_threshold,
@@ -250,17 +296,17 @@ class TritonStep:
             noise_alias_ptr=self._noise[1],
             chunk=chunk,
             length=len(tokens),
-            epoch=_signed(epoch, 32),
+            draw_epoch=_signed(draw_epoch, 32),
             seed=_signed(job.seed, 64),
-            V=len(job.keep_threshold),
-            **{name: constants[name] for name in ("T", "N", "W", "SHRINK", "CHUNK", "BLOCK_P")},
-            BLOCK_N=1 << (job.shared_negatives - 1).bit_length(),
+            V=job.vocabulary,
+            **{name: config.constants[name] for name in ("T", "N", "W", "SHRINK", "CHUNK", "BLOCK_P")},
+            BLOCK_N=1 << (shared_words - 1).bit_length(),
             enable_fp_fusion=True,
         )
         count = int(kept)
         _, places, offsets = notes.view(-1, job.chunk_size)[:3, :count].cpu().numpy()
-        negatives = drawn[: -(-count // job.tile)].cpu().numpy()
-        return ChunkPlan(start + offsets.astype(np.int64), (places >> 16).astype(np.int32), negatives)
+        shared = drawn[: -(-count // job.tile)].cpu().numpy()
+        return ChunkPlan(start + offsets.astype(np.int64), (places >> 16).astype(np.int32), shared)
 
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Copy the trained tables into the host's and return those."""

@@ -1,7 +1,8 @@
-"""What skip-gram's and CBOW's tiles share on the device: rows in and out of the tables, gradients, and the row cap.
+"""A tile on the device: its entries, rows in and out of the tables, the logistic gradient, and the row cap.
 
-Beside the plan's notes (triton_plan.py) a program owns four more pieces of global memory that stay in the caches. A
-tile's *entries* are the C columns of its scores, then the rows of W_in that it changes:
+Beside the plan's notes (plan.py) a program owns four more pieces of global memory that stay in the caches. A
+tile's *entries* are the C columns of its scores, the targets' and then the shared ones, and then the
+rows of W_in that it changes:
 
     ids [entries]       int32, the entry's word, or -1 where there is none
     weights [entries]   float32, the entry's own weight, lr left out (contract.py, "The row cap")
@@ -15,7 +16,7 @@ tile's *entries* are the C columns of its scores, then the rows of W_in that it 
 import triton
 import triton.language as tl
 
-from w2vfast.kernels.triton_plan import negatives
+from w2vfast.kernels.triton.plan import draw_words, in_window
 
 
 @triton.jit
@@ -48,33 +49,87 @@ def note_columns(
     tile,
     kept,
     chunk,
-    epoch,
+    draw_epoch,
     seed,
     V,
     columns,
-    POSITIVES: tl.constexpr,
+    TARGETS: tl.constexpr,
     N: tl.constexpr,
 ):
-    """Note the words of a tile's columns: the kept tokens from `first` on, POSITIVES of them, then its negatives."""
+    """Note the words of a tile's columns: the kept tokens from `first` on, TARGETS of them, then the N words drawn."""
     for start in range(0, columns, 128):
         column = start + tl.arange(0, 128)
         token = first + column
-        is_token = (column < POSITIVES) & (token >= 0) & (token < kept)
-        j = column - POSITIVES
-        is_negative = (j >= 0) & (j < N)
+        is_token = (column < TARGETS) & (token >= 0) & (token < kept)
+        j = column - TARGETS
+        is_shared = (j >= 0) & (j < N)
         word = tl.load(notes_ptr + token, mask=is_token, other=-1)
-        drawn = negatives(j, is_negative, noise_prob_ptr, noise_alias_ptr, tile, chunk, epoch, seed, V)
-        tl.store(ids_ptr + column, tl.where(is_negative, drawn, word), mask=column < columns)
+        drawn = draw_words(j, is_shared, noise_prob_ptr, noise_alias_ptr, tile, chunk, draw_epoch, seed, V)
+        tl.store(ids_ptr + column, tl.where(is_shared, drawn, word), mask=column < columns)
 
 
 @triton.jit
-def score_gradient(score, is_negative, weight, lr):
+def _targets_equal(e, drawn, notes_ptr, token, left, right, W: tl.constexpr):
+    """Add to e [T, C] how many of the targets in each token's window are the words `drawn` [C]."""
+    for distance in range(-W, W + 1):
+        is_target = (distance >= -left) & (distance <= right) & (distance != 0)
+        word = tl.load(notes_ptr + token + distance, mask=is_target, other=-2)
+        e += tl.where(is_target[:, None] & (word[:, None] == drawn[None, :]), 1.0, 0.0)
+    return e
+
+
+@triton.jit
+def pair_weights(
+    ids_ptr,
+    notes_ptr,
+    tile,
+    token,
+    left,
+    right,
+    word,
+    column,
+    score,
+    T: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+    K: tl.constexpr,
+    CBOW: tl.constexpr,
+    MASK: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):
+    """Return (weight [T, C], is_shared [1, C]) of a block of columns: own pairs 1, shared ones K / N a target of the row.
+
+    With MASK a shared word weighs nothing for those of the row's targets that it is; CBOW's are `word` [T].
+    """
+    if CBOW:
+        is_shared = (column >= T)[None, :]
+        weighs = (column < T + N)[None, :] & (tl.arange(0, BLOCK_T) >= 0)[:, None]
+        if MASK:
+            weighs = (column < T + N)[None, :] & (word[:, None] != tl.load(ids_ptr + column)[None, :])
+        shared_weight = tl.where(weighs, K / N, 0.0)
+        own = tl.arange(0, BLOCK_T)[:, None] == column[None, :]
+        weight = tl.where(is_shared, shared_weight, tl.where(own, 1.0, 0.0))
+        weight = tl.where((left + right > 0)[:, None], weight, 0.0)
+    else:
+        is_shared = (column >= T + 2 * W)[None, :]
+        count = (left + right).to(tl.float32)[:, None] + tl.zeros_like(score)
+        if MASK:
+            drawn = tl.load(ids_ptr + column)
+            count -= _targets_equal(tl.zeros_like(score), drawn, notes_ptr, token, left, right, W)
+        shared_weight = tl.where((column < T + 2 * W + N)[None, :], count * (K / N), 0.0)
+        own = in_window(token, left, right, tile * T - W + column)
+        weight = tl.where(is_shared, shared_weight, tl.where(own, 1.0, 0.0))
+    return weight, is_shared
+
+
+@triton.jit
+def logistic(score, is_shared, weight, lr):
     """Return (G, loss), element by element: lr * weight * (label - sigmoid), weight * -log sigmoid(+-score)."""
-    against = tl.where(is_negative, score, -score)
+    against = tl.where(is_shared, score, -score)
     tail = tl.exp(-tl.abs(against))  # in (0, 1]: neither the sigmoid nor the logarithm can overflow
     wrong = tl.where(against >= 0, 1.0, tail) / (1.0 + tail)
     loss = weight * (tl.log(1.0 + tail) + tl.maximum(against, 0.0))
-    return lr * weight * tl.where(is_negative, -wrong, wrong), loss
+    return lr * weight * tl.where(is_shared, -wrong, wrong), loss
 
 
 @triton.jit(noinline=True)

@@ -8,8 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from w2vfast.kernels.contract import Job
-
 # Tokens of a group: long enough to hide a launch and keep every program busy, short enough to pin twice.
 STREAM_TOKENS = 1 << 24
 
@@ -26,10 +24,10 @@ class Group:
 class ResidentTokens:
     """The whole corpus on the device."""
 
-    def __init__(self, job: Job, device: torch.device) -> None:
-        self._tokens = torch.empty(len(job.tokens), dtype=torch.int32, device=device)
-        for start in range(0, len(job.tokens), STREAM_TOKENS):
-            piece = np.array(job.tokens[start : start + STREAM_TOKENS])  # a copy: the corpus may be a read-only map
+    def __init__(self, tokens: NDArray[np.int32], device: torch.device) -> None:
+        self._tokens = torch.empty(len(tokens), dtype=torch.int32, device=device)
+        for start in range(0, len(tokens), STREAM_TOKENS):
+            piece = np.array(tokens[start : start + STREAM_TOKENS])  # a copy: the corpus may be a read-only map
             self._tokens[start : start + STREAM_TOKENS] = torch.from_numpy(piece)
 
     def groups(self, chunks: NDArray[np.int64]) -> Iterator[tuple[int, Group]]:
@@ -42,11 +40,13 @@ class ResidentTokens:
 class StreamedTokens:
     """A group of chunks is copied, from pinned memory on a stream of its own, while the one before it is trained on."""
 
-    def __init__(self, job: Job, device: torch.device, stream_tokens: int = STREAM_TOKENS) -> None:
-        self._job, self._device = job, device
-        self._group = chunks_a_group(job, stream_tokens)
+    def __init__(
+        self, tokens: NDArray[np.int32], chunk_size: int, device: torch.device, stream_tokens: int = STREAM_TOKENS
+    ) -> None:
+        self._tokens, self._chunk_size, self._device = tokens, chunk_size, device
+        self._group = chunks_a_group(len(tokens), chunk_size, stream_tokens)
         self._on_gpu = device.type == "cuda"
-        size = self._group * job.chunk_size
+        size = self._group * chunk_size
         self._host = [torch.zeros(size, dtype=torch.int32, pin_memory=self._on_gpu) for _ in range(2)]
         self._buffers = [torch.zeros(size, dtype=torch.int32, device=device) for _ in range(2)]
 
@@ -83,19 +83,19 @@ class StreamedTokens:
             trained[side].record(compute)
 
     def _fill(self, side: int, chunks: NDArray[np.int64]) -> Tensor:
-        size, host = self._job.chunk_size, self._host[side]
+        size, host = self._chunk_size, self._host[side]
         view = host.numpy()
         for slot, chunk in enumerate(chunks.tolist()):
-            piece = self._job.tokens[chunk * size : (chunk + 1) * size]
+            piece = self._tokens[chunk * size : (chunk + 1) * size]
             view[slot * size : slot * size + len(piece)] = piece
         return host
 
 
-def chunks_a_group(job: Job, stream_tokens: int = STREAM_TOKENS) -> int:
+def chunks_a_group(tokens: int, chunk_size: int, stream_tokens: int = STREAM_TOKENS) -> int:
     """Return how many chunks a streamed group holds."""
-    return max(1, min(stream_tokens // job.chunk_size, job.chunks))
+    return max(1, min(stream_tokens // chunk_size, -(-tokens // chunk_size)))
 
 
-def stream_bytes(job: Job, stream_tokens: int = STREAM_TOKENS) -> int:
+def stream_bytes(tokens: int, chunk_size: int, stream_tokens: int = STREAM_TOKENS) -> int:
     """Return the device memory that streaming takes."""
-    return 2 * 4 * chunks_a_group(job, stream_tokens) * job.chunk_size
+    return 2 * 4 * chunks_a_group(tokens, chunk_size, stream_tokens) * chunk_size

@@ -1,10 +1,11 @@
-"""Skip-gram tiles in one launch: a persistent Triton kernel that plans, gathers, multiplies, caps and scatters.
+"""The kernel, in one launch: a persistent program plans, gathers, multiplies, caps and scatters, tile by tile.
 
-A program takes the next chunk of the visiting order, plans it (triton_plan.py) and trains its tiles, one after another.
-A tile is T centres, V = W_in[centres] [T, D], against C = (T + 2W) + N columns, X = W_out[halo and negatives] [C, D]:
+A program takes the next chunk of the visit, plans it (plan.py) and trains its tiles, one after another. A tile is its
+rows V [T, D] (inputs.py) against C columns, X = W_out[targets and shared words] [C, D]; the targets' columns are T + 2W
+of the halo in skip-gram and T in CBOW, most of skip-gram's pairs with them weighing nothing:
 
     S  = V X^T                                          [T, C]   pass 1, D walked in steps of BLOCK_D
-    G  = lr * weight * (label - sigmoid(S))             [T, C]
+    G  = lr * weight * (label - prediction)             [T, C]   WEIGH, the objective's (objectives/)
     dV = s_in * (G X)      dX = s_out * (G^T V)                  pass 2, the same steps; added by relaxed atomics
 
 s_in and s_out are the row cap's scales: the smaller of what the tile's exact count and the static count allow. Columns
@@ -12,6 +13,8 @@ are worked on in blocks: of BLOCK_S in pass 1, of which PER_GROUP stay in regist
 rest. Where these are all (GROUPS == 1: every shipped configuration) each row is read twice and added to once: three
 moves where two are distinct. Else V is read once more a group. S and G wait in the program's own memory, in the caches,
 between the passes.
+
+Input side and objective are constants: CBOW, and the function WEIGH. Both compile to what a kernel of their own did.
 
 Races tolerated. Programs do not wait for each other, so:
 - a row may be read while others add to it: a read may hold some of their additions, element by element;
@@ -28,18 +31,9 @@ Races tolerated. Programs do not wait for each other, so:
 import triton
 import triton.language as tl
 
-from w2vfast.kernels.triton_plan import in_window, learning_rate, plan_chunk, window_of
-from w2vfast.kernels.triton_tile import gather, note_columns, note_scales, scatter, score_gradient
-
-
-@triton.jit
-def _targets_equal(e, drawn, notes_ptr, centre, left, right, W: tl.constexpr):
-    """Add to e [T, C] how many of each centre's targets are the words `drawn` [C]."""
-    for distance in range(-W, W + 1):
-        is_target = (distance >= -left) & (distance <= right) & (distance != 0)
-        word = tl.load(notes_ptr + centre + distance, mask=is_target, other=-2)
-        e += tl.where(is_target[:, None] & (word[:, None] == drawn[None, :]), 1.0, 0.0)
-    return e
+from w2vfast.kernels.triton.inputs import give_back, make_rows, note_inputs, windows
+from w2vfast.kernels.triton.plan import learning_rate, plan_chunk
+from w2vfast.kernels.triton.tile import gather, note_columns, note_scales, scatter
 
 
 @triton.jit(noinline=True)
@@ -52,31 +46,32 @@ def _note_entries(
     tile,
     kept,
     chunk,
-    epoch,
+    draw_epoch,
     seed,
     V,
     columns,
+    halo_blocks,
     T: tl.constexpr,
     N: tl.constexpr,
     W: tl.constexpr,
-    K: tl.constexpr,
+    CBOW: tl.constexpr,
+    WEIGHT_PER_PAIR: tl.constexpr,
     CHUNK: tl.constexpr,
     C: tl.constexpr,
     BLOCK_T: tl.constexpr,
+    BLOCK_H: tl.constexpr,
 ):
-    """Note the words of the columns, and the centres' words and weights; returns the number of pairs."""
+    """Note the words of the columns, and the inputs' words and weights; returns the number of pairs."""
     note_columns(
-        ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T - W, tile, kept, chunk, epoch, seed, V,
-        columns, T + 2 * W, N,
+        ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T - (0 if CBOW else W), tile, kept, chunk,
+        draw_epoch, seed, V, columns, T if CBOW else T + 2 * W, N,
     )  # fmt: skip
-    offs_t = tl.arange(0, BLOCK_T)
-    centre = tile * T + offs_t
-    valid = (offs_t < T) & (centre < kept)
-    left, right = window_of(notes_ptr, centre, valid, CHUNK)
-    tl.store(ids_ptr + C + offs_t, tl.load(notes_ptr + centre, mask=valid, other=-1))
-    tl.store(weights_ptr + C + offs_t, (left + right).to(tl.float32) * (1 + K))
+    pairs = note_inputs(
+        ids_ptr + C, weights_ptr + C, notes_ptr, tile, kept, halo_blocks,
+        T, W, CBOW, WEIGHT_PER_PAIR, CHUNK, BLOCK_T, BLOCK_H,
+    )  # fmt: skip
     tl.debug_barrier()
-    return tl.sum(left + right, 0)
+    return pairs
 
 
 @triton.jit(noinline=True)
@@ -85,20 +80,35 @@ def _score(
     w_in_ptr,
     w_out_ptr,
     ids_ptr,
+    notes_ptr,
+    tile,
+    kept,
     vector_size,
     groups,
+    halo_blocks,
     D: tl.constexpr,
+    T: tl.constexpr,
+    W: tl.constexpr,
+    CBOW: tl.constexpr,
+    CBOW_MEAN: tl.constexpr,
+    CHUNK: tl.constexpr,
     C: tl.constexpr,
     PER_GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_S: tl.constexpr,
+    BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Pass 1: write S."""
     offs_t = tl.arange(0, BLOCK_T)
     offs_s = tl.arange(0, BLOCK_S)
-    word = tl.load(ids_ptr + C + offs_t)
+    if CBOW:
+        token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
+        word = offs_t
+    else:
+        token, left, right = offs_t, offs_t, offs_t
+        word = tl.load(ids_ptr + C + offs_t)
     for group in range(groups):
         rows = ()
         score = ()
@@ -107,7 +117,10 @@ def _score(
             score = score + (tl.zeros((BLOCK_T, BLOCK_S), tl.float32),)
         for d in range(0, vector_size, BLOCK_D):
             offs_d = d + tl.arange(0, BLOCK_D)
-            v = gather(w_in_ptr, word, offs_d, D)
+            v = make_rows(
+                w_in_ptr, ids_ptr + C, word, tile * T - W, token, left, right, offs_d, halo_blocks,
+                D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, BLOCK_D, PRECISION,
+            )  # fmt: skip
             summed = ()
             for block in tl.static_range(PER_GROUP):
                 x = gather(w_out_ptr, rows[block], offs_d, D)
@@ -120,73 +133,46 @@ def _score(
 
 
 @triton.jit(noinline=True)
-def _weigh(
-    scores_ptr,
-    weights_ptr,
-    ids_ptr,
-    notes_ptr,
-    tile,
-    kept,
-    lr,
-    blocks,
-    T: tl.constexpr,
-    N: tl.constexpr,
-    W: tl.constexpr,
-    K: tl.constexpr,
-    TARGET_MASK: tl.constexpr,
-    CHUNK: tl.constexpr,
-    BLOCK_T: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
-    """Turn S into G, note the columns' weights; returns the loss."""
-    offs_t = tl.arange(0, BLOCK_T)
-    centre = tile * T + offs_t
-    left, right = window_of(notes_ptr, centre, (offs_t < T) & (centre < kept), CHUNK)
-    n = (left + right).to(tl.float32)
-    loss = tl.zeros((BLOCK_T,), tl.float32)
-    for block in range(blocks):
-        column = block * BLOCK_C + tl.arange(0, BLOCK_C)
-        element = scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T
-        score = tl.load(element)
-        is_negative = (column >= T + 2 * W)[None, :]
-        count = n[:, None] + tl.zeros_like(score)
-        if TARGET_MASK:
-            drawn = tl.load(ids_ptr + column)
-            count -= _targets_equal(tl.zeros_like(score), drawn, notes_ptr, centre, left, right, W)
-        negative_weight = tl.where((column < T + 2 * W + N)[None, :], count * (K / N), 0.0)
-        positive = in_window(centre, left, right, tile * T - W + column)
-        weight = tl.where(is_negative, negative_weight, tl.where(positive, 1.0, 0.0))
-        g, block_loss = score_gradient(score, is_negative, weight, lr)
-        tl.store(element, g)
-        tl.store(weights_ptr + column, tl.sum(weight, 0))
-        loss += tl.sum(block_loss, 1)
-    tl.debug_barrier()
-    return tl.sum(loss, 0)
-
-
-@triton.jit(noinline=True)
 def _update(
     w_in_ptr,
     w_out_ptr,
     ids_ptr,
     scales_ptr,
     scores_ptr,
+    notes_ptr,
+    tile,
+    kept,
     vector_size,
     blocks,
+    halo_blocks,
     D: tl.constexpr,
+    T: tl.constexpr,
+    W: tl.constexpr,
+    CBOW: tl.constexpr,
+    CBOW_MEAN: tl.constexpr,
+    CHUNK: tl.constexpr,
     C: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
+    BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Pass 2: add the scaled steps to both tables."""
     offs_t = tl.arange(0, BLOCK_T)
     offs_c = tl.arange(0, BLOCK_C)
-    word = tl.load(ids_ptr + C + offs_t)
+    if CBOW:
+        token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
+        word = offs_t
+    else:
+        token, left, right = offs_t, offs_t, offs_t
+        word = tl.load(ids_ptr + C + offs_t)
     for d in range(0, vector_size, BLOCK_D):
         offs_d = d + tl.arange(0, BLOCK_D)
-        v = gather(w_in_ptr, word, offs_d, D)
+        v = make_rows(
+            w_in_ptr, ids_ptr + C, word, tile * T - W, token, left, right, offs_d, halo_blocks,
+            D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, BLOCK_D, PRECISION,
+        )  # fmt: skip
         dv = tl.zeros((BLOCK_T, BLOCK_D), tl.float32)
         for block in range(blocks):
             column = block * BLOCK_C + offs_c
@@ -199,25 +185,40 @@ def _update(
             g_transposed = tl.load(scores_ptr + column[:, None] * BLOCK_T + offs_t[None, :])
             dx = tl.dot(g_transposed, v, input_precision=PRECISION)
             scatter(w_out_ptr, tl.load(ids_ptr + column), tl.load(scales_ptr + column), dx, offs_d, D)
-        scatter(w_in_ptr, word, tl.load(scales_ptr + C + offs_t), dv, offs_d, D)
+        give_back(
+            w_in_ptr, ids_ptr + C, scales_ptr + C, word, tile * T - W, token, left, right, dv, offs_d, halo_blocks,
+            D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, PRECISION,
+        )  # fmt: skip
     tl.debug_barrier()  # the next tile writes to what is read here
 
 
 @triton.jit(
-    do_not_specialize=["chunks", "first_rank", "epoch", "seed", "n_tokens", "V", "vector_size", "groups", "cap"]
+    do_not_specialize=[
+        "chunks",
+        "draw_epoch",
+        "seed",
+        "n_tokens",
+        "V",
+        "vector_size",
+        "groups",
+        "halo_blocks",
+        "cap",
+    ]
 )
-def sg_kernel(
+def train_kernel(
     w_in_ptr,
     w_out_ptr,
     tokens_ptr,
     order_ptr,
     slots_ptr,
+    done_ptr,
     keep_threshold_ptr,
     noise_prob_ptr,
     noise_alias_ptr,
     in_weight_ptr,
     out_weight_ptr,
-    schedule_ptr,
+    objective_ptr,
+    rates_ptr,
     next_ptr,
     loss_ptr,
     counts_ptr,
@@ -227,40 +228,47 @@ def sg_kernel(
     scales_ptr,
     scores_ptr,
     chunks,
-    first_rank,
-    epoch,
+    draw_epoch,
     seed: tl.int64,
     n_tokens: tl.int64,
     V,
     vector_size,
     groups,
+    halo_blocks,
     cap: tl.float32,
+    WEIGH: tl.constexpr,
+    WEIGHT_PER_PAIR: tl.constexpr,
     D: tl.constexpr,
     T: tl.constexpr,
     N: tl.constexpr,
     W: tl.constexpr,
     K: tl.constexpr,
     SHRINK: tl.constexpr,
-    TARGET_MASK: tl.constexpr,
+    CBOW: tl.constexpr,
+    CBOW_MEAN: tl.constexpr,
+    MASK: tl.constexpr,
     HAS_STATIC: tl.constexpr,
     CHUNK: tl.constexpr,
     NOTES: tl.constexpr,
     GROUPS: tl.constexpr,
     PER_GROUP: tl.constexpr,
+    HALO_BLOCKS: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_S: tl.constexpr,
     BLOCK_C: tl.constexpr,
+    BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Train skip-gram on `chunks` chunks; see the module's docstring, and triton_step.py for the arguments."""
+    """Train on `chunks` chunks; see the module's docstring, and step.py for the arguments."""
     program = tl.program_id(0).to(tl.int64)
     C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_S
+    INPUTS: tl.constexpr = HALO_BLOCKS * BLOCK_H
     notes_ptr += program * (NOTES * CHUNK)
-    ids_ptr += program * (C + BLOCK_T)
-    weights_ptr += program * (C + BLOCK_T)
-    scales_ptr += program * (C + BLOCK_T)
+    ids_ptr += program * (C + INPUTS)
+    weights_ptr += program * (C + INPUTS)
+    scales_ptr += program * (C + INPUTS)
     scores_ptr += program * (C * BLOCK_T)
     columns = groups * (PER_GROUP * BLOCK_S)
 
@@ -270,32 +278,35 @@ def sg_kernel(
         length = tl.minimum(n_tokens - chunk * CHUNK, CHUNK).to(tl.int32)
         chunk_tokens_ptr = tokens_ptr + tl.load(slots_ptr + place) * CHUNK
         kept = plan_chunk(
-            notes_ptr, chunk_tokens_ptr, keep_threshold_ptr, chunk, length, epoch, seed, W, SHRINK, CHUNK, BLOCK_P
+            notes_ptr, chunk_tokens_ptr, keep_threshold_ptr, chunk, length, draw_epoch, seed, W, SHRINK, CHUNK, BLOCK_P
         )
         tl.atomic_add(counts_ptr + 2 * program + 1, kept.to(tl.int64), sem="relaxed")
         for tile in range(0, tl.cdiv(kept, T)):
             offset = tl.load(notes_ptr + 2 * CHUNK + tile * T)
-            lr = learning_rate(schedule_ptr, epoch, first_rank + place, offset, n_tokens, CHUNK)
+            lr = learning_rate(rates_ptr, tl.load(done_ptr + place), offset)
             pairs = _note_entries(
-                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, epoch, seed, V,
-                columns, T, N, W, K, CHUNK, C, BLOCK_T,
+                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, draw_epoch, seed, V,
+                columns, halo_blocks if CBOW else 1,
+                T, N, W, CBOW, WEIGHT_PER_PAIR, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
             _score(
-                scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, vector_size, groups,
-                D, C, PER_GROUP, BLOCK_T, BLOCK_S, BLOCK_D, PRECISION,
+                scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr if CBOW else 0, tile if CBOW else 0,
+                kept if CBOW else 0, vector_size, groups, halo_blocks if CBOW else 1,
+                D, T, W, CBOW, CBOW_MEAN, CHUNK, C, PER_GROUP, BLOCK_T, BLOCK_S, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
-            loss = _weigh(
-                scores_ptr, weights_ptr, ids_ptr, notes_ptr, tile, kept, lr, columns // BLOCK_C,
-                T, N, W, K, TARGET_MASK, CHUNK, BLOCK_T, BLOCK_C,
+            loss = WEIGH(
+                scores_ptr, weights_ptr, ids_ptr, notes_ptr, objective_ptr, tile, kept, lr, columns // BLOCK_C,
+                T, N, W, K, CBOW, MASK, CHUNK, BLOCK_T, BLOCK_C,
             )  # fmt: skip
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
                 ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns,
-                BLOCK_T, lr, cap, HAS_STATIC, BLOCK_C,
+                halo_blocks * BLOCK_H if CBOW else BLOCK_T, lr, cap, HAS_STATIC, BLOCK_C,
             )  # fmt: skip
             _update(
-                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, vector_size, columns // BLOCK_C,
-                D, C, BLOCK_T, BLOCK_C, BLOCK_D, PRECISION,
+                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr if CBOW else 0,
+                tile if CBOW else 0, kept if CBOW else 0, vector_size, columns // BLOCK_C, halo_blocks if CBOW else 1,
+                D, T, W, CBOW, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")
