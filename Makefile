@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-SOURCES := pyproject.toml setup.py constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.hpp)
+SOURCES := pyproject.toml setup.py constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.hpp kernels/native/objectives/*.hpp)
 
 .PHONY: demo test check slow sanitize clean
 

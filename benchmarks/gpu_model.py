@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from w2vfast.kernels import triton_aot
 from w2vfast.kernels.triton_aot import Configuration
 
-IN_FLIGHT = 16384  # tokens, the most that schedule.py asks for
+IN_FLIGHT = 16384  # tokens, the most that tiles.py asks for
 REGISTERS_A_PROCESSOR = 65536
 
 

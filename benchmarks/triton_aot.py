@@ -50,7 +50,7 @@ class Configuration(NamedTuple):
 
 NVIDIA = ("80", "86", "89", "90")
 MODES = ("sg", "cbow")
-# (T, N, W) that schedule.py chooses: by default, below a million tokens, from window 8 on, and for --preset fast.
+# (T, N, W) that tiles.py chooses: by default, below a million tokens, from window 8 on, and for --preset fast.
 DEFAULT = {"sg": (32, 32, 5), "cbow": (32, 16, 5)}
 SMALL = {"sg": (32, 64, 5), "cbow": (32, 64, 5)}
 WIDE = {"sg": (16, 64, 10), "cbow": (32, 64, 10)}

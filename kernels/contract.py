@@ -71,7 +71,7 @@ from numpy.typing import NDArray
 
 from w2vfast.kernels.noise import NoiseTable
 
-CHUNK_TOKENS = 4096
+CHUNK_TOKENS = 4096  # docs/design.md, "The plan"
 GROUP_TOKENS = 1 << 20  # positions planned at a time where the plan is made for many chunks at once
 SENTENCE_END = np.int32(-(2**31))  # sign bit of a token id
 ID_MASK = np.int32(2**31 - 1)
@@ -170,8 +170,9 @@ class Job:
     window: int  # W
     shrink_windows: bool
     tile: int  # T, tokens of a tile
-    tokens_in_flight: int  # tokens computed from one snapshot: torch batches, triton grids
-    cap: float  # C0
+    # Tokens computed from one snapshot: torch batches, triton grids (docs/experiments.md, "Tokens in flight").
+    tokens_in_flight: int
+    cap: float  # C0 (docs/experiments.md, "The row cap")
     row_cap: Literal["tile", "batch"]
     chunk_size: int
     seed: int

@@ -1,4 +1,4 @@
-"""Imports run one way (CONTRIBUTING.md has the picture): kernels know no words or files, evaluation no training."""
+"""Imports run one way (docs/design.md has the picture): kernels know no words or files, evaluation no training."""
 
 import ast
 import importlib

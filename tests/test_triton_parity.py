@@ -290,7 +290,7 @@ SHIPPED = {
 @pytest.mark.parametrize("case", SHIPPED)
 @pytest.mark.parametrize("mode", ["sg", "cbow"])
 def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
-    """At what schedule.py chooses: 2 (2 + (2W + N) / T) distinct moves a token, and 1.5 times as many requested."""
+    """At what tiles.py chooses: 2 (2 + (2W + N) / T) distinct moves a token, and 1.5 times as many requested."""
     if DEVICE == "cuda":
         pytest.skip("the interpreter counts the accesses")
     from triton.runtime.interpreter import InterpreterBuilder

@@ -9,7 +9,9 @@ from w2vfast.kernels.noise import alias_table
 from w2vfast.kernels.objectives.nce import Nce
 from w2vfast.kernels.objectives.negative_sampling import NegativeSampling
 
-TARGET_MASK_BELOW = 1000  # words; above it skip-gram's mask changes nothing measurable, and CBOW's costs nothing
+# Words; above it skip-gram's mask changes nothing measurable, and CBOW's costs nothing (docs/experiments.md, "The
+# target mask").
+TARGET_MASK_BELOW = 1000
 
 
 def create(config: Config, counts: NDArray[np.int64]) -> Objective:

@@ -1,6 +1,6 @@
 """How long a tile is, how many negatives it shares, and how many tokens are in flight, for a corpus and a backend.
 
-docs/experiments.md has the measurements behind the constants.
+docs/experiments.md has the measurements behind the constants; comments here name its sections.
 """
 
 import math
@@ -10,32 +10,38 @@ from typing import Literal
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 
-# Centres of a tile. 64 score what 32 with as many negatives do (benchmarks/quality.csv), and move a fifth fewer rows a
-# token; but on a GPU skip-gram's scores would not fit the registers, and torch multiplies each centre with its tile's
-# whole halo.
+# Centres of a tile. 64 score what 32 with as many negatives do, and move a fifth fewer rows a token; but on a GPU
+# skip-gram's scores would not fit the registers, and torch multiplies each centre with its tile's whole halo.
+# ("Tile length and shared words")
 TILE = {"native": 64, "torch": 32, "triton": 32}
 # A tile's mean weight on one negative row, lr * T * (W + 1) * K / N (CBOW: lr * T * K / N), at most. The default
-# settings of skip-gram have just this. At window 10 twice as much costs 1.5 points of analogies.
+# settings of skip-gram have just this. At window 10 twice as much costs two points of analogies. ("The lump", "Wide
+# windows")
 LARGEST_LUMP = {
     "sg": {"native": 1.5, "torch": 0.75, "triton": 0.75},
     "cbow": {"native": 0.75, "torch": 0.75, "triton": 0.75},
 }
-# Fewer updates than this in a whole run lose quality whatever the cap.
+# Fewer updates than this in a whole run lose quality whatever the cap. ("Batches of a run")
 FEWEST_BATCHES = 3000
-# Below this many tokens a corpus is small: repeated words fill its tiles, and more negatives cost little.
+# Below this many tokens a corpus is small: repeated words fill its tiles, and more negatives cost little. ("Small
+# corpora")
 SMALL_CORPUS = 1_000_000
 SMALL_CORPUS_TILE = 32
 SMALL_CORPUS_NEGATIVES = 64
-# From this window on skip-gram's tiles are shorter, which is worth half a point of SimLex-999 at window 10.
+# From this window on skip-gram's tiles are shorter, which is worth half a point of SimLex-999 at window 10. ("Wide
+# windows")
 WIDE_WINDOW = 8
 WIDE_WINDOW_TILE = 16
-# CBOW's negatives weigh W + 1 times less, so fewer do; in wide windows they are worth a point of analogies.
+# CBOW's negatives weigh W + 1 times less, so fewer do; in wide windows they are worth a point of analogies. ("Tile
+# length and shared words", "CBOW", "Wide windows")
 LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
 WIDE_WINDOW_NEGATIVES = 32
 NEGATIVES_STEP = 16
-# (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv).
+# (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv; "Tile
+# length and shared words", "CBOW").
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
 # Tokens computed from one snapshot: as many as a batch needs to be worth its overhead on a CPU, a grid to fill a GPU.
+# ("Tokens in flight")
 MOST_IN_FLIGHT_CPU = 4096
 MOST_IN_FLIGHT_GPU = 16384
 

@@ -94,7 +94,9 @@ class WindowInput:
         own, shared = self._apart(right)
         L = own.shape[2]
         g_own, g_shared = gradient[:, :, :L, None], gradient[:, :, L:]
-        d_left = (g_own * own).sum(2) + torch.bmm(g_shared, shared)
+        d_left = torch.bmm(g_shared, shared)
+        for pair in range(L):
+            d_left.addcmul_(g_own[:, :, pair], own[:, :, pair])
         d_own = (g_own * self.left[:, :, None]).flatten(1, 2)
         return d_left, torch.cat([d_own, torch.bmm(g_shared.transpose(1, 2), self.left)], 1)
 

@@ -5,7 +5,7 @@ A file has `Columns(objective, device, dtype)`, which names a batch's columns an
     own_per_target              L, own pairs of a row for each of its targets
     own(targets)                int64 [B, S] words -> columns [B, S L], the L of a target beside each other
     shared(shared_words)        int64 [B, N] words drawn -> columns [B, C]
-    gradient(inputs, scores, columns) -> Gradient
+    gradient(inputs, scores, columns) -> Gradient      may overwrite the scores
 """
 
 from dataclasses import dataclass
