@@ -80,8 +80,9 @@ def test_defaults_are_gensims():
 def test_every_option_is_a_flag_that_sets_it():
     """Give each flag a value that is not its default and find it in the config."""
     values = {
-        "mode": "cbow", "vector_size": 7, "window": 3, "objective": "nce", "log_z": 2.5, "negative": 2, "sample": 0.5, "min_count": 2,
-        "max_vocab_size": 500, "max_final_vocab": 400, "epochs": 9, "alpha": 0.5, "min_alpha": 0.25,
+        "mode": "cbow", "vector_size": 7, "window": 3, "objective": "nce", "log_z": 2.5, "negative": 2,
+        "sample": 0.5, "min_count": 2, "max_vocab_size": 500, "max_final_vocab": 400, "epochs": 9, "alpha": 0.5,
+        "min_alpha": 0.25,
         "ns_exponent": -0.5, "seed": 77, "workers": 3, "backend": "torch", "device": "cpu", "tile": 8,
         "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
         "save_vocab": "v",

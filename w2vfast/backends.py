@@ -54,11 +54,16 @@ def choose(config: Config) -> Choice:
     Raises InputError if the one asked for, or its device, cannot be had, or if it lacks the objective.
     """
     choice = _choose(config)
-    if config.objective not in objectives(choice.name):
-        able = [name for name in NAMES if config.objective in objectives(name) and unavailable_reason(name) is None]
-        remedy = f"take --backend {' or '.join(able)}" if able else "no backend that can run here has it"
-        raise InputError(f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: {remedy}")
+    require_objective(choice, config.objective)
     return choice
+
+
+def require_objective(choice: Choice, objective: str) -> None:
+    """Raise InputError, which names those that have it, if a backend lacks an objective."""
+    if objective not in objectives(choice.name):
+        able = [name for name in NAMES if objective in objectives(name) and unavailable_reason(name) is None]
+        remedy = f"take --backend {' or '.join(able)}" if able else "no backend that can run here has it"
+        raise InputError(f"the {choice.name} backend ({choice.reason}) has no objective {objective}: {remedy}")
 
 
 def _choose(config: Config) -> Choice:

@@ -148,8 +148,11 @@ def _settle(
 ) -> _Request:
     if config.save_vocab is not None:
         check_writable(config.save_vocab, "text")
-    choice, evaluate = choice or backends.choose(config), scoring.evaluator(config, evaluate)
-    return _Request(config, choice, evaluate, tables, on_start, on_progress)
+    if choice is None:
+        choice = backends.choose(config)
+    else:
+        backends.require_objective(choice, config.objective)
+    return _Request(config, choice, scoring.evaluator(config, evaluate), tables, on_start, on_progress)
 
 
 def _scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
