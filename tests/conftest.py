@@ -1,4 +1,7 @@
-"""Shared by the tests: input sides and objectives, a tiny topical corpus, where Triton runs. Jobs: benchmarks/parity.py."""
+"""Shared by the tests: input sides with objectives, a tiny topical corpus, where Triton runs.
+
+Jobs and tables come from benchmarks/parity.py.
+"""
 
 import importlib.util
 import os

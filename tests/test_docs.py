@@ -28,7 +28,6 @@ MENTION = re.compile(r"(?<![\w./*-])((?:[\w*-]+/)*[\w*-]+\.(?:py|hpp|cpp|md|csv|
 FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
 MADE = {"gpu.md"}  # documents that scripts write elsewhere
 # Earlier names in the comments of kernels/triton/; to go when they do.
-EARLIER = {"triton_sg.py", "triton_cbow.py", "triton_plan.py", "triton_step.py"}
 
 
 def text_of(name):
@@ -79,7 +78,7 @@ def test_sources_name_code_and_documents_that_exist(name):
     """Tests make files up, with names of one part: of theirs only paths and documents are looked for."""
     code = (".md",) if name.startswith("tests/") else (".md", ".py", ".hpp", ".cpp")
     mentions = {m for m in MENTION.findall(text_of(name)) if m.endswith(code) or m.split("/")[0] in FOLDERS}
-    assert not [mention for mention in mentions - MADE - EARLIER if not exists(mention)]
+    assert not [mention for mention in mentions - MADE if not exists(mention)]
 
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS + SOURCES if not name.endswith(".sh")])

@@ -1,6 +1,7 @@
 """What every Step does with visits, whatever it is made of: what a run needs to stop, resume, stream and change N."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_a_visit_in_parts_is_the_visit(create, mode):
     for cuts in ((0, 4), (0, 1, 3, 4)):
         tables = random_tables(job, 12, np.float32)
         step = create(job, *tables)
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in itertools.pairwise(cuts):
             step.train(part(visit, start, stop))
         runs.append(step.tables())
     for one, other in zip(*runs, strict=True):

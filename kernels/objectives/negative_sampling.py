@@ -43,7 +43,8 @@ class NegativeSampling:
 
     def static_out_weight(self, pairs: NDArray[np.float64]) -> NDArray[np.float32]:
         """1 a pair as target, and K a pair as negative."""
-        return (pairs + self.negative * pairs.sum() * self.noise.distribution).astype(np.float32)
+        weight: NDArray[np.float64] = pairs + self.negative * pairs.sum() * self.noise.distribution
+        return weight.astype(np.float32)
 
     def columns(self, tile: Tile) -> tuple[list[int], list[OwnPair]]:
         """The shared words; each row's targets with label 1."""

@@ -115,8 +115,9 @@ class TorchStep:
         ids = np.concatenate([tokens[start:stop] for start, stop in spans])
         positions = np.concatenate([np.arange(start, stop) for start, stop in spans])
         place = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans])
-        on_device = [torch.from_numpy(array).to(self._device) for array in (ids.astype(np.int64), positions, place)]
-        return torch_plan.plan_tokens(job, self._keep_threshold, *on_device, draw_epoch)
+        arrays = (ids.astype(np.int64), positions, place)
+        on_device, at, of_chunk = (torch.from_numpy(array).to(self._device) for array in arrays)
+        return torch_plan.plan_tokens(job, self._keep_threshold, on_device, at, of_chunk, draw_epoch)
 
     def _draw(self, chunk: Tensor, ordinal: Tensor, draw_epoch: int, count: int) -> Tensor:
         """Return the shared words of tiles, int64 [tiles, count]."""

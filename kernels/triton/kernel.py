@@ -285,8 +285,8 @@ def train_kernel(
             offset = tl.load(notes_ptr + 2 * CHUNK + tile * T)
             lr = learning_rate(rates_ptr, tl.load(done_ptr + place), offset)
             pairs = _note_entries(
-                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, draw_epoch, seed, V,
-                columns, halo_blocks if CBOW else 1,
+                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, draw_epoch,
+                seed, V, columns, halo_blocks if CBOW else 1,
                 T, N, W, CBOW, WEIGHT_PER_PAIR, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
             _score(

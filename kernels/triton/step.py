@@ -1,7 +1,7 @@
 """The Triton backend's Step: a job's data on a GPU, and the launches of the kernel of kernel.py.
 
-One call of `train` is one launch over all the visit's chunks, or one per group of chunks where the corpus is streamed. Nothing
-comes back but the sums of loss and counts. Importing this module does not import triton: `create_step` does.
+One call of `train` is one launch over all the visit's chunks, or one per group of chunks where the corpus is streamed.
+Nothing comes back but the sums of loss and counts. Importing this module does not import triton: `create_step` does.
 
 Device "interpreter" is for tests: the same kernels on the CPU, in a process where triton was imported with
 TRITON_INTERPRET=1. Programs then run one after another, so the first one takes every chunk.

@@ -97,7 +97,7 @@ def pair_weights(
     MASK: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
-    """Return (weight [T, C], is_shared [1, C]) of a block of columns: own pairs 1, shared ones K / N a target of the row.
+    """Return (weight [T, C], is_shared [1, C]) of a block of columns: own pairs 1, shared ones K / N a target of a row.
 
     With MASK a shared word weighs nothing for those of the row's targets that it is; CBOW's are `word` [T].
     """
