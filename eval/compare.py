@@ -34,7 +34,7 @@ from w2vfast.inputs import open_text
 from w2vfast.optional import require_gensim
 
 SHARED_OPTIONS = tuple(name for name in gensim_runner.OPTIONS if name != "seed")
-OWN_OPTIONS = ("device", "tile", "shared_negatives", "tokens_in_flight", "cap")
+OWN_OPTIONS = ("objective", "log_z", "device", "tile", "shared_negatives", "tokens_in_flight", "cap")
 BLOCK_BYTES = 1 << 20
 
 SPEED = (
@@ -55,7 +55,7 @@ QUALITY = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Comparison:
     """What to train and to score on; `settings` are options of Config, of which gensim gets those that it has."""
 
     corpus: Path
@@ -81,7 +81,7 @@ def run(argv: Sequence[str]) -> None:
         read_pairs(path)
     for path in options.analogies:
         read_questions(path)
-    plan = Plan(
+    comparison = Comparison(
         corpus=Path(options.corpus),
         seeds=options.seeds,
         backends=tuple(dict.fromkeys(name.strip() for name in options.backends.split(","))),
@@ -89,7 +89,7 @@ def run(argv: Sequence[str]) -> None:
         similarity=tuple(options.similarity),
         analogies=tuple(options.analogies),
     )
-    outcome = compare(plan, lambda text: print(text, file=sys.stderr, flush=True), keep=bool(options.report))
+    outcome = compare(comparison, lambda text: print(text, file=sys.stderr, flush=True), keep=bool(options.report))
     shown = outcome.pop("vectors", None)
     if options.csv is not None:
         write_csv(outcome, options.csv)
@@ -100,9 +100,9 @@ def run(argv: Sequence[str]) -> None:
         write_report(
             options.report,
             shown,
-            title=f"gensim and w2vfast on {plan.corpus.name}",
+            title=f"gensim and w2vfast on {comparison.corpus.name}",
             comparison=outcome,
-            measured=measure(shown, similarity=plan.similarity, analogies=plan.analogies),
+            measured=measure(shown, similarity=comparison.similarity, analogies=comparison.analogies),
         )
 
 
@@ -126,33 +126,33 @@ def _parser() -> Parser:
     return parser
 
 
-def compare(plan: Plan, say: Callable[[str], None], *, keep: bool = False) -> dict[str, Any]:
-    """Run a plan; returns settings, every run and the summary as a plain object, with "vectors" too if `keep`.
+def compare(comparison: Comparison, say: Callable[[str], None], *, keep: bool = False) -> dict[str, Any]:
+    """Make a comparison; returns settings, every run and the summary as a plain object, with "vectors" too if `keep`.
 
     The vectors kept are those of w2vfast's last run. `say` hears one line a run. Raises InputError for a corpus or a
     data set that cannot be read, for a trainer that fails, and if the vectors can be scored on nothing.
     """
-    sides = [trainers.GENSIM, *plan.backends]
+    sides = [trainers.GENSIM, *comparison.backends]
     with tempfile.TemporaryDirectory(prefix="w2vfast-compare-") as folder:
-        corpus = _plain(plan.corpus, Path(folder))
+        corpus = _plain(comparison.corpus, Path(folder))
         runs: list[dict[str, Any]] = []
         shared: list[str] = []
         kept: Vectors | None = None
-        for seed in range(1, plan.seeds + 1):
+        for seed in range(1, comparison.seeds + 1):
             round_of_runs = []
             for trainer in sides:
                 output = Path(folder) / f"{trainer}.bin"
-                round_of_runs.append(_train(plan, trainer, seed, corpus, output))
-                say(_line(round_of_runs[-1], plan.seeds))
+                round_of_runs.append(_train(comparison, trainer, seed, corpus, output))
+                say(_line(round_of_runs[-1], comparison.seeds))
             loaded = [load_vectors(Path(folder) / f"{trainer}.bin") for trainer in sides]
             if not shared:
                 known = set.intersection(*(set(vectors.words) for vectors in loaded))
                 shared = [word for word in loaded[0].words if word in known]
             for one, vectors in zip(round_of_runs, loaded, strict=True):
-                one["quality"], one["sections"] = score(_in_order(vectors, shared), plan)
+                one["quality"], one["sections"] = score(_in_order(vectors, shared), comparison)
             kept = loaded[-1]
             runs += round_of_runs
-    measures = [m for m in _measures(plan) if any(run["quality"].get(m.name) is not None for run in runs)]
+    measures = [m for m in _measures(comparison) if any(run["quality"].get(m.name) is not None for run in runs)]
     if not measures:
         raise InputError(
             "the vectors can be scored on nothing: no data set has words of this corpus; give --similarity"
@@ -160,12 +160,12 @@ def compare(plan: Plan, say: Callable[[str], None], *, keep: bool = False) -> di
     names = list(dict.fromkeys(run["trainer"] for run in runs))
     first = runs[0]["account"]
     outcome: dict[str, Any] = {
-        "corpus": plan.corpus.name,
+        "corpus": comparison.corpus.name,
         "raw_words": first["tokens"]["read"],
         "vocabulary_size": first["vocabulary_size"],
         "shared_words": len(shared),
         "settings": first["settings"] | {"seed": None},
-        "seeds": plan.seeds,
+        "seeds": comparison.seeds,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "trainers": names,
         "measures": [dataclasses.asdict(measure) for measure in (*measures, *SPEED)],
@@ -175,13 +175,13 @@ def compare(plan: Plan, say: Callable[[str], None], *, keep: bool = False) -> di
     return outcome | {"vectors": kept} if keep else outcome
 
 
-def _measures(plan: Plan) -> list[Measure]:
-    more = [Measure(path, f"{Path(path).name}, Spearman x 100", 1, True) for path in plan.similarity]
-    more += [Measure(path, f"{Path(path).name}, %", 1, True) for path in plan.analogies]
+def _measures(comparison: Comparison) -> list[Measure]:
+    more = [Measure(path, f"{Path(path).name}, Spearman x 100", 1, True) for path in comparison.similarity]
+    more += [Measure(path, f"{Path(path).name}, %", 1, True) for path in comparison.analogies]
     return [*QUALITY, *more]
 
 
-def score(vectors: Vectors, plan: Plan) -> tuple[dict[str, float | None], dict[str, float | None]]:
+def score(vectors: Vectors, comparison: Comparison) -> tuple[dict[str, float | None], dict[str, float | None]]:
     """Return quality by measure (None where a built-in set has nothing to use) and accuracy by section, in %."""
     quality: dict[str, float | None] = {measure.name: None for measure in QUALITY}
     sections: dict[str, float | None] = {}
@@ -194,9 +194,9 @@ def score(vectors: Vectors, plan: Plan) -> tuple[dict[str, float | None], dict[s
         quality["analogy_30k_3cosmul"] = _percent(result.total.accuracy("3cosmul"))
         quality["semantic_30k"], quality["syntactic_30k"] = (_percent(kind.accuracy()) for kind in result.kinds)
         sections = {tally.name: _percent(tally.accuracy()) for tally in result.sections}
-    for path in plan.similarity:
+    for path in comparison.similarity:
         quality[path] = 100 * evaluate_similarity(vectors, path, resamples=0).spearman
-    for path in plan.analogies:
+    for path in comparison.analogies:
         answered = evaluate_analogies(vectors, path, restrict_vocab=ANALOGY_VOCABULARY, methods=("3cosadd",))
         quality[path] = _percent(answered.total.accuracy())
     return quality, sections
@@ -211,9 +211,9 @@ def _in_order(vectors: Vectors, words: list[str]) -> Vectors:
     return Vectors(words, np.ascontiguousarray(vectors.vectors[[row_of[word] for word in words]]))
 
 
-def _train(plan: Plan, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
+def _train(comparison: Comparison, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
     """Run one trainer; returns its account and what it took under the names of SPEED."""
-    account, figures = trainers.run(trainer, corpus, output, {**plan.settings, "seed": seed})
+    account, figures = trainers.run(trainer, corpus, output, {**comparison.settings, "seed": seed})
     return {
         "trainer": trainer if trainer == trainers.GENSIM else f"w2vfast {account['backend']}",
         "seed": seed,

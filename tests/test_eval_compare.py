@@ -118,7 +118,7 @@ def test_both_sides_are_scored_on_one_word_list(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(compare, "_train", train)
     monkeypatch.setattr(compare, "score", score)
     (tmp_path / "c.txt").write_text("the cat\n")
-    plan = compare.Plan(tmp_path / "c.txt", 2, ("torch",), {})
+    plan = compare.Comparison(tmp_path / "c.txt", 2, ("torch",), {})
     outcome = compare.compare(plan, lambda text: None)
     assert [vectors.words for vectors in scored] == [["the", "cat", "dog"]] * 4
     for vectors in scored:
