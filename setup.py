@@ -1,4 +1,4 @@
-"""Builds the native parts: the scanner and the three builds of the CPU kernels. All else is in pyproject.toml.
+"""Builds the native parts: scanner, encoder and the three builds of the CPU kernels. All else is in pyproject.toml.
 
 Every extension is optional: without a C++ compiler the installation still succeeds, and the first run says what is
 missing and what it costs (w2vfast/backends.py, w2vfast/corpus.py).
@@ -60,7 +60,8 @@ def extensions() -> list[Pybind11Extension]:
         extension(f"w2vfast.kernels.native._{build}", f"{NATIVE}/module.cpp", flags, [("W2V_MODULE", f"_{build}")])
         for build, flags in builds.items()
     ]
-    return [extension("w2vfast._scanner", f"{NATIVE}/scanner.cpp", [], []), *kernels]
+    text = [extension(f"w2vfast._{name}", f"{NATIVE}/{name}.cpp", [], []) for name in ("scanner", "encoder")]
+    return [*text, *kernels]
 
 
 setup(ext_modules=[e for e in extensions() if Path(e.sources[0]).exists()], cmdclass={"build_ext": BuildEachApart})

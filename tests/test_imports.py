@@ -20,7 +20,7 @@ CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "noise", "phi
 # objectives.
 LAYERS = [
     *("errors", "optional", "stopwatch", "config", "command", "files", "memory"),
-    *("vocab", "inputs", "blocks", "tokens", "interner"),
+    *("vocab", "inputs", "blocks", "tokens", "encoder", "interner"),
     *("corpus", "plan", "tiles", "backends", "objectives", "jobs"),
     *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
