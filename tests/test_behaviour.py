@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import share_of_right_neighbours, triton_device
-from w2vfast import backends, trainer
+from w2vfast import backends, run, trainer
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import encode_sentences, scan
@@ -153,12 +153,17 @@ def test_subsampling_is_accounted_for(backend, themed_sentences):
     assert result.tokens["trained"] + result.tokens["subsampled"] == 3 * 8 * len(sentences)
 
 
-@pytest.mark.parametrize("mode", ["sg", "cbow"])
 @pytest.mark.parametrize(
-    "options", [{"vector_size": 1}, {"window": 40}, {"negative": 20}, {"cbow_mean": False}], ids=str
+    "options",
+    [
+        *({"mode": mode} | options for mode in ("sg", "cbow") for options in ({"vector_size": 1}, {"window": 40})),
+        *({"mode": mode, "negative": 20} for mode in ("sg", "cbow")),
+        {"mode": "cbow", "cbow_mean": False},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
 )
-def test_unusual_settings_train(backend, mode, options, themed_sentences):
-    result = train(backend.some(themed_sentences[:200]), backend, mode=mode, epochs=3, **options)
+def test_unusual_settings_train(backend, options, themed_sentences):
+    result = train(backend.some(themed_sentences[:200]), backend, epochs=3, **options)
     assert np.isfinite(result.w_in).all()
     assert result.w_out.any()
     # The static cap expects 41 targets, sentences of eight words have seven: a toy's few steps are too small to show.
@@ -215,7 +220,7 @@ def test_vectors_do_not_depend_on_how_often_progress_is_reported(in_flight, them
     config = Config(vector_size=8, min_count=1, workers=1, epochs=1, backend="torch", tokens_in_flight=in_flight)
     with scan([themed_file], min_count=1) as corpus:
         often = trainer.train_corpus(corpus, config)
-        monkeypatch.setattr(trainer, "REPORT_SECONDS", 1e9)
+        monkeypatch.setattr(run, "REPORT_SECONDS", 1e9)
         seldom = trainer.train_corpus(corpus, config)
     np.testing.assert_array_equal(often.w_in, seldom.w_in)
 
@@ -290,10 +295,11 @@ def test_patience_stops_the_run_and_the_ledger_says_so(backend, themed_sentences
     result, shown = train_scored(themed_sentences, backend, values, epochs=5, eval_every=1, patience=2)
     assert len(shown) == 3
     assert len(result.loss_per_epoch) == 3
+    assert result.epochs_visited == 3
     assert result.tokens["trained"] + result.tokens["subsampled"] == 3 * 8 * len(backend.some(themed_sentences))
 
 
 def test_scoring_changes_nothing_in_training(backend, themed_sentences):
     scored, _ = train_scored(themed_sentences, backend, list(range(9)), epochs=2, eval_every=0.5)
-    plain, _ = train_scored(themed_sentences, backend, [], epochs=2)
+    plain = train(backend.some(themed_sentences), backend, vector_size=8, epochs=2)
     assert_same_vectors(backend, scored.w_in, plain.w_in)

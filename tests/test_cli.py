@@ -52,9 +52,12 @@ def test_json_is_one_object_and_the_ledger_adds_up(themed_file, tmp_path, capsys
     assert account["vocabulary_size"] == 24
     assert len(account["loss_per_epoch"]) == 3
     assert account["loss_per_epoch"][2] < account["loss_per_epoch"][0]
-    assert set(account["seconds"]) == {"scan", "train", "save"}
-    assert set(account["cpu_seconds"]) == {"scan", "train"}
-    assert account["raw_words_per_second"] > 0
+    assert set(account["seconds"]) == {"scan", "setup", "train", "evaluate", "save"}
+    assert set(account["cpu_seconds"]) == {"scan", "setup", "train"}
+    assert account["seconds"]["evaluate"] == 0
+    assert account["epochs_visited"] == 3
+    assert account["pairs"] > account["tokens"]["trained"]
+    assert account["raw_words_per_second"] == pytest.approx(3 * tokens["read"] / account["seconds"]["train"])
     assert account["peak_rss_bytes"] > 10_000_000
     assert account["settings"]["tile"] >= 1
     assert account["settings"]["tokens_in_flight"] >= account["settings"]["tile"]
@@ -107,8 +110,11 @@ def test_backends_are_listed(capsys):
     listed = json.loads(out)
     assert code == 0
     assert set(listed) == {"triton", "native", "torch"}
-    assert listed["torch"] == {"available": True, "reason": None}
+    assert (listed["torch"]["available"], listed["torch"]["reason"]) == (True, None)
     assert all(entry["available"] == (entry["reason"] is None) for entry in listed.values())
+    assert {"negative-sampling", "nce"} <= set(listed["torch"]["objectives"])
+    code, out, _ = run(capsys, "--backends")
+    assert re.search("^torch +can run; objectives: .*nce", out, re.MULTILINE)
 
 
 def write(tmp_path, content):
@@ -220,7 +226,7 @@ def test_words_and_vectors_belong_together(themed_file, tmp_path, capsys):
 def test_missing_native_parts_are_loud_and_training_goes_on(themed_file, tmp_path):
     """As after an installation without a compiler: the torch backend, the Python scanner, a line about each."""
     program = (
-        "import sys; sys.modules['w2vfast._scanner'] = sys.modules['w2vfast.kernels._native_base'] = None\n"
+        "import sys; sys.modules['w2vfast._scanner'] = sys.modules['w2vfast.kernels.native._base'] = None\n"
         "from w2vfast import backends; backends._GPU_DEVICES = ()\n"
         "from w2vfast.train import main; sys.exit(main())"
     )

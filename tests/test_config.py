@@ -49,6 +49,23 @@ def test_min_alpha_above_alpha_is_refused():
         Config(alpha=0.001, min_alpha=0.01)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cbow_mean": False}, "cbow_mean is cbow's"),
+        ({"log_z": 1.0}, "log_z is nce's"),
+        ({"preset": "fast", "tile": 8, "shared_negatives": 8}, "preset fast chooses"),
+        ({"eval_every": 2, "epochs": 1}, "past the run's 1 epochs"),
+        ({"patience": 2}, "give eval_every too"),
+        ({"read_vocab": "v", "max_vocab_size": 9}, "max_vocab_size"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_options_that_would_be_ignored_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Config(**options)
+
+
 def test_defaults_are_gensims():
     from gensim.models import Word2Vec
 
@@ -63,17 +80,24 @@ def test_defaults_are_gensims():
 def test_every_option_is_a_flag_that_sets_it():
     """Give each flag a value that is not its default and find it in the config."""
     values = {
-        "mode": "cbow", "vector_size": 7, "window": 3, "negative": 2, "sample": 0.5, "min_count": 2,
+        "mode": "cbow", "vector_size": 7, "window": 3, "objective": "nce", "log_z": 2.5, "negative": 2, "sample": 0.5, "min_count": 2,
         "max_vocab_size": 500, "max_final_vocab": 400, "epochs": 9, "alpha": 0.5, "min_alpha": 0.25,
         "ns_exponent": -0.5, "seed": 77, "workers": 3, "backend": "torch", "device": "cpu", "tile": 8,
-        "shared_negatives": 24, "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
+        "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
         "save_vocab": "v",
         "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast",
     }  # fmt: skip
     argv = [word for name, value in values.items() for word in (flag(name), str(value))]
     _, config = parse(["corpus.txt", *argv, "--no-cbow-mean", "--no-shrink-windows", "--keep-best"])
-    expected = values | {"cbow_mean": False, "shrink_windows": False, "keep_best": True, "read_vocab": None}
+    expected = values | {
+        "cbow_mean": False,
+        "shrink_windows": False,
+        "keep_best": True,
+        "read_vocab": None,
+        "shared_negatives": None,
+    }
     assert dataclasses.asdict(config) == expected
+    assert parse(["c", "--shared-negatives", "24"])[1].shared_negatives == 24
     assert parse(["c", "--read-vocab", "v"])[1].read_vocab == "v"
 
 

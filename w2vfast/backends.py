@@ -50,11 +50,9 @@ def choose(config: Config) -> Choice:
     """
     choice = _choose(config)
     if config.objective not in objectives(choice.name):
-        have = " or ".join(name for name in NAMES if config.objective in objectives(name))
-        raise InputError(
-            f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: "
-            f"{f'take --backend {have}' if have else 'no backend here has it'}"
-        )
+        able = [name for name in NAMES if config.objective in objectives(name) and unavailable_reason(name) is None]
+        remedy = f"take --backend {' or '.join(able)}" if able else "no backend that can run here has it"
+        raise InputError(f"the {choice.name} backend ({choice.reason}) has no objective {config.objective}: {remedy}")
     return choice
 
 

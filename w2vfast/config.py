@@ -135,10 +135,16 @@ class Config:
             raise InputError(
                 f"min_alpha ({self.min_alpha}) is above alpha ({self.alpha}): give a min_alpha up to alpha"
             )
+        if self.cbow_mean != type(self).cbow_mean and self.mode != "cbow":
+            raise InputError(f"cbow_mean is cbow's: it does not go with mode {self.mode}")
+        if self.preset == "fast" and self.tile is not None and self.shared_negatives is not None:
+            raise InputError("preset fast chooses tile and shared_negatives: leave one of the three out")
         if self.log_z != type(self).log_z and self.objective != "nce":
             raise InputError(f"log_z is nce's: it does not go with objective {self.objective}")
         if self.eval_every is None and (self.keep_best or self.patience is not None):
             raise InputError("keep_best and patience go by scores while training: give eval_every too")
+        if self.eval_every is not None and self.eval_every > self.epochs:
+            raise InputError(f"eval_every ({self.eval_every:g}) is past the run's {self.epochs} epochs: lower it")
         if self.eval_every is None and self.eval_set != type(self).eval_set:
             raise InputError("eval_set is what eval_every scores on: give eval_every too")
         if self.read_vocab is not None and self.max_vocab_size is not None:

@@ -10,26 +10,23 @@ Progress and settings go to stderr, results to stdout and the output file. Exit 
 import argparse
 import difflib
 import json
-import logging
 import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2vfast import __version__
 from w2vfast.command import Parser, add_options, config_of, exit_code
 from w2vfast.config import Config
 from w2vfast.errors import InputError
-from w2vfast.memory import peak_rss_bytes
-from w2vfast.optional import require_gensim
+
+if TYPE_CHECKING:
+    from w2vfast.formats import Vectors
 
 DEFAULT_OUTPUT = "vectors.bin"
-# For the sample inside gensim's wheel (453 thousand words): enough passes for sensible neighbours.
-DEMO_DEFAULTS = {"epochs": 20, "sample": 1e-3, "min_count": 5}
-DEMO_WORDS = ("music", "war", "river", "king", "computer", "france", "philosophy", "animals")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -90,7 +87,11 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Config]:
         if arguments.mode not in (None, mode):
             raise InputError(f"-cbow {arguments.cbow} contradicts --mode {arguments.mode}: give one of them")
         arguments.mode = mode
-    return arguments, config_of(arguments, **(DEMO_DEFAULTS if arguments.demo else {}))
+    if arguments.demo:
+        from w2vfast.demo import DEFAULTS
+
+        return arguments, config_of(arguments, **DEFAULTS)
+    return arguments, config_of(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,74 +116,53 @@ def _main(argv: Sequence[str] | None) -> None:
 def _list_backends(as_json: bool) -> None:
     from w2vfast import backends
 
-    reasons = {name: backends.unavailable_reason(name) for name in backends.NAMES}
+    found = {name: (backends.unavailable_reason(name), backends.objectives(name)) for name in backends.NAMES}
     if as_json:
-        print(json.dumps({name: {"available": not why, "reason": why} for name, why in reasons.items()}))
+        listed = {name: {"available": not why, "reason": why, "objectives": has} for name, (why, has) in found.items()}
+        print(json.dumps(listed))
     else:
-        for name, why in reasons.items():
-            print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}")
+        for name, (why, has) in found.items():
+            print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}; objectives: {', '.join(has) or '?'}")
 
 
 def _train(arguments: argparse.Namespace, config: Config) -> None:
     # Imported here so that --help and bad usage answer at once.
-    from w2vfast import backends, formats, trainer
-    from w2vfast.vocab import save_vocab
+    from w2vfast import demo, formats, trainer
+    from w2vfast.account import account, introduction, summary
+    from w2vfast.screen import Screen
+    from w2vfast.stopwatch import Stopwatch
 
     inputs = [*arguments.input, *([arguments.train] if arguments.train else [])]
     if arguments.demo and inputs:
         raise InputError("--demo trains on its own text: give either --demo or input files")
     if not inputs and not arguments.demo:
         raise InputError("no input: name text files, folders, or - for standard input (or try --demo)")
-    if arguments.demo:
-        require_gensim("--demo", instead="a text of your own")
     output = Path(arguments.output or DEFAULT_OUTPUT)
     binary = {None: None, 0: "text", 1: "binary"}[arguments.binary]
     formats.check_writable(output, binary)
-    if config.save_vocab is not None:
-        formats.check_writable(config.save_vocab, "text")
-    evaluate = _scorer(config)
-    choice = backends.choose(config)
-    screen = _Screen(quiet=not sys.stderr.isatty())
-    watch = trainer.Stopwatch()
+    screen = Screen()
+    listening: dict[str, Any] = {
+        "cache_dir": output.absolute().parent,
+        "on_start": lambda started: print(introduction(started, output), file=sys.stderr),
+        "on_progress": screen.trained,
+    }
     if arguments.demo:
-        corpus = _demo_corpus(config, output.absolute().parent)
+        result = trainer.train_sentences(demo.articles(), config, **listening)
     else:
-        corpus = trainer.scan_files(inputs, config, output.absolute().parent, screen.scanned)
-    with corpus:
-        scanned = watch.read()
-        if config.save_vocab is not None:
-            save_vocab(corpus.vocab, config.save_vocab)
-        result = trainer.train_corpus(
-            corpus,
-            config,
-            choice,
-            scanned=scanned,
-            on_start=lambda started: print(_introduction(started, output, len(corpus.tokens)), file=sys.stderr),
-            on_progress=screen.trained,
-            evaluate=evaluate,
-        )
+        result = trainer.train_files(inputs, config, on_scan=screen.scanned, **listening)
     screen.close()
-    watch = trainer.Stopwatch()
+    watch = Stopwatch()
     _save(result.vectors, output, binary)
-    result.seconds["save"] = watch.read()[0]
+    result.seconds["save"] = watch.read().wall
     if arguments.json:
         print(json.dumps(account(result, output)))
     else:
-        print(_summary(result, output))
+        print(summary(result, output))
         if arguments.demo:
-            print(_neighbours(result))
+            print(demo.neighbours(result.vectors))
 
 
-def _scorer(config: Config) -> Any:
-    """Return what scores the vectors while training, None where the config asks for no scores."""
-    if config.eval_every is None:
-        return None
-    from w2vfast.eval.score import scorer
-
-    return scorer(config.eval_set)
-
-
-def _save(vectors: Any, output: Path, format: str | None) -> None:
+def _save(vectors: "Vectors", output: Path, format: str | None) -> None:
     """Save the vectors; if the output can no longer be written (a full disk), save them where temporary files go."""
     from w2vfast import formats
 
@@ -192,120 +172,6 @@ def _save(vectors: Any, output: Path, format: str | None) -> None:
         rescue = Path(tempfile.mkdtemp(prefix="w2vfast-")) / output.name
         formats.save_vectors(vectors, rescue, format)
         raise InputError(f"{error}; the vectors are in {rescue} instead") from error
-
-
-def _demo_corpus(config: Config, cache_dir: Path) -> Any:
-    """Encode the Wikipedia sample that ships inside gensim's wheel: 106 articles, one sentence each."""
-    from gensim.corpora import WikiCorpus
-    from gensim.test.utils import datapath
-
-    from w2vfast import trainer
-    from w2vfast.corpus import encode_sentences
-
-    logging.getLogger("gensim").setLevel(logging.ERROR)
-    path = datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")
-    print("reading 106 Wikipedia articles from gensim's wheel ...", file=sys.stderr)
-    articles = WikiCorpus(path, dictionary={}).get_texts()
-    return encode_sentences(articles, **trainer.scan_options(config, cache_dir))
-
-
-def account(result: Any, output: Path) -> dict[str, Any]:
-    """Return what `--json` prints: settings, ledger, times, losses; a plain JSON object."""
-    order = ("read", "in_vocabulary", "out_of_vocabulary", "trained", "subsampled", "undecodable")
-    return {
-        "settings": result.settings,
-        "backend": result.backend,
-        "backend_reason": result.backend_reason,
-        "vocabulary_size": len(result.vocab.words),
-        "tokens": {name: result.tokens[name] for name in order},
-        "seconds": result.seconds,
-        "cpu_seconds": result.cpu_seconds,
-        "raw_words_per_second": result.raw_words_per_second,
-        "loss_per_epoch": result.loss_per_epoch,
-        "scores": result.scores,
-        "peak_rss_bytes": peak_rss_bytes(),
-        "output": str(output),
-    }
-
-
-def _introduction(result: Any, output: Path, tokens: int) -> str:
-    s = result.settings
-    return (
-        f"backend {result.backend} on {s['device']}: {result.backend_reason}\n"
-        f"{result.tokens['read']:,} words read, {tokens:,} in a vocabulary of {len(result.vocab.words):,}\n"
-        f"{s['mode']} vector_size={s['vector_size']} window={s['window']} negative={s['negative']} "
-        f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
-        f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}\n"
-        f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
-        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
-    )
-
-
-def _summary(result: Any, output: Path) -> str:
-    t, seconds, epochs = result.tokens, result.seconds, result.settings["epochs"]
-    whole = t["trained"] + t["subsampled"] == epochs * t["in_vocabulary"]
-    visits = f"{epochs} epochs" if whole else f"{result.scores[-1]['epoch']:g} epochs, stopped by patience,"
-    losses = ", ".join(f"{loss:.4f}" for loss in result.loss_per_epoch)
-    scores = ", ".join(f"{entry['epoch']:g}: {entry['score']:.2f}" for entry in result.scores)
-    scored = f"{result.settings['eval_set']} by epoch: {scores}\n" if scores else ""
-    undecodable = f", {t['undecodable']:,} not valid UTF-8 (replaced)" if t["undecodable"] else ""
-    return (
-        f"tokens: {t['read']:,} read = {t['in_vocabulary']:,} in vocabulary + {t['out_of_vocabulary']:,} out of it"
-        f"{undecodable}; in {visits} = {t['trained']:,} trained + {t['subsampled']:,} subsampled\n"
-        f"loss per pair, by epoch: {losses}\n{scored}"
-        f"scan {seconds['scan']:.1f} s, training {seconds['train']:.1f} s "
-        f"({result.raw_words_per_second:,.0f} words/s), saving {seconds['save']:.1f} s\n"
-        f"{len(result.vocab.words):,} vectors of {result.settings['vector_size']} dimensions: {output}"
-    )
-
-
-def _neighbours(result: Any) -> str:
-    from gensim.models import KeyedVectors
-
-    vectors = KeyedVectors(vector_size=result.w_in.shape[1])
-    vectors.add_vectors(result.vocab.words, result.w_in)
-    lines = ["nearest neighbours (cosine):"]
-    for word in DEMO_WORDS:
-        if word in vectors:
-            found = ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word, topn=6))
-            lines.append(f"  {word:12} {found}")
-    return "\n".join(lines)
-
-
-class _Screen:
-    """The progress bars on stderr; silent where stderr is no terminal."""
-
-    def __init__(self, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._make: Any = partial(tqdm, disable=quiet, file=sys.stderr, smoothing=0.1, dynamic_ncols=True)
-        self._scan: Any = None
-        self._bar: Any = None
-
-    def scanned(self, done: int, total: int | None) -> None:
-        """Show the scan's progress in bytes."""
-        if self._scan is None:
-            self._scan = self._make(total=total, desc="scan", unit="B", unit_scale=True, leave=False)
-        self._scan.update(done - self._scan.n)
-
-    def trained(self, progress: Any) -> None:
-        """Show tokens done, learning rate and loss."""
-        if self._scan is not None:
-            self._scan.close()
-        if self._bar is None:
-            self._bar = self._make(total=progress.tokens_total, desc="train", unit="word", unit_scale=True)
-        score = "" if progress.score is None else f", score {progress.score:.2f}"
-        self._bar.set_postfix_str(
-            f"epoch {progress.epoch + 1}, lr {progress.learning_rate:.5f}, loss {progress.loss:.4f}{score}",
-            refresh=False,
-        )
-        self._bar.update(progress.tokens_done - self._bar.n)
-
-    def close(self) -> None:
-        """End the bars."""
-        for bar in (self._scan, self._bar):
-            if bar is not None:
-                bar.close()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The one training loop: chunks in the plan's order, the schedule, progress, the token ledger, divergence."""
+"""Trains vectors from a text, whoever asks: encode, prepare, run and score, with an account of it all.
 
-import math
-import time
-from collections.abc import Callable, Sequence
+The command is `train_files` with a file to save to. Every option of the config is obeyed or refused here.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import backends, jobs, plan
+from w2vfast import backends, jobs, plan, scoring
 from w2vfast.config import Config
-from w2vfast.corpus import EncodedCorpus, scan
-from w2vfast.errors import DivergenceError
-from w2vfast.formats import Vectors
+from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
+from w2vfast.errors import InputError
+from w2vfast.formats import Vectors, check_writable
 from w2vfast.jobs import Work
-from w2vfast.kernels.contract import Job, Step, StepResult, Visit, chunk_count
-from w2vfast.vocab import Vocab, read_vocab
-
-# The trainer hands a backend enough chunks to keep it busy about this long, then reports.
-REPORT_SECONDS = 0.25
-MOST_CHUNKS_AT_ONCE = 1 << 13
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands; `loss` is the mean per pair since the epoch began."""
-
-    epoch: int
-    tokens_done: int
-    tokens_total: int
-    learning_rate: float
-    loss: float
-    score: float | None  # the latest, where the run is scored
+from w2vfast.kernels.contract import Job
+from w2vfast.run import Progress, Run, diverged
+from w2vfast.scoring import Evaluate, Scoring, Tables
+from w2vfast.stopwatch import Seconds, Stopwatch
+from w2vfast.vocab import Vocab, read_vocab, save_vocab
 
 
 @dataclass
@@ -42,15 +30,17 @@ class TrainResult:
 
     vocab: Vocab
     w_in: NDArray[np.float32]  # [V, D], the word vectors
-    w_out: NDArray[np.float32]  # [V, D], gensim's syn1neg
+    w_out: NDArray[np.float32]  # [out_rows, D]; with negative sampling a row a word, gensim's syn1neg
     settings: dict[str, Any]
     backend: str
     backend_reason: str
     tokens: dict[str, int]
+    pairs: int = 0  # pairs of words (skip-gram) or windows (CBOW) in all that was visited
+    epochs_visited: float = 0.0  # tokens visited / tokens of the corpus: less than epochs where patience ended
     loss_per_epoch: list[float] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)  # epoch (as a fraction) and score of each evaluation
-    seconds: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train, evaluate
+    cpu_seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train: of all threads
 
     @property
     def vectors(self) -> Vectors:
@@ -59,19 +49,20 @@ class TrainResult:
 
     @property
     def raw_words_per_second(self) -> float:
-        """Words read per second of training, out-of-vocabulary words and all epochs counted."""
-        return float(self.tokens["read"] * self.settings["epochs"] / self.seconds["train"])
+        """Words visited per second of training, out-of-vocabulary words and all epochs counted."""
+        return self.tokens["read"] * self.epochs_visited / self.seconds["train"]
 
 
-class Stopwatch:
-    """Wall and CPU seconds (all threads) of one stage."""
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for, as far as it is settled before a text is read: what cannot be had is refused at once."""
 
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> tuple[float, float]:
-        """Return (wall, CPU) seconds since it was made."""
-        return time.perf_counter() - self._wall, time.process_time() - self._cpu
+    config: Config
+    choice: backends.Choice
+    evaluate: Evaluate | None
+    tables: Tables | None
+    on_start: Callable[[TrainResult], None] | None
+    on_progress: Callable[[Progress], None] | None
 
 
 def train_files(
@@ -79,36 +70,90 @@ def train_files(
     config: Config,
     *,
     cache_dir: Path | None = None,
+    tables: Tables | None = None,
+    evaluate: Evaluate | None = None,
     on_scan: Callable[[int, int | None], None] | None = None,
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    evaluate: Callable[[Vectors], float] | None = None,
 ) -> TrainResult:
-    """Scan text files (or folders, or "-" for stdin) and train on them; see `train_corpus`.
+    """Train on text files (or folders, or "-" for standard input) and return the vectors with their account.
 
-    `on_scan(bytes_done, bytes_total)` hears of the scan. Raises InputError for input that cannot be trained on.
+    `cache_dir` is where an encoded corpus goes that is too large for memory, if the config does not say. `tables` are
+    W_in and W_out to start from, float32 [V, D], which are trained in place; they are made if not given. `evaluate`
+    scores vectors (higher is better) in place of the config's `eval_set`. `on_scan` hears of bytes done and in all;
+    `on_start` gets the result, still without vectors of any use, when all settings are known; `on_progress` hears about
+    eight times a second. Raises InputError for what cannot be trained on or honoured, and DivergenceError.
     """
-    choice = backends.choose(config)
+    request = _settle(config, None, evaluate, tables, on_start, on_progress)
     watch = Stopwatch()
-    with scan_files(inputs, config, cache_dir, on_scan) as corpus:
-        scanned = watch.read()
-        return train_corpus(
-            corpus, config, choice, scanned=scanned, on_start=on_start, on_progress=on_progress, evaluate=evaluate
-        )
+    with scan_files(inputs, config, cache_dir=cache_dir, on_scan=on_scan) as corpus:
+        return _train(corpus, request, scanned=watch.read())
+
+
+def train_sentences(
+    sentences: Iterable[Iterable[str]],
+    config: Config,
+    *,
+    cache_dir: Path | None = None,
+    tables: Tables | None = None,
+    evaluate: Evaluate | None = None,
+    on_start: Callable[[TrainResult], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Train on lists of words, which are iterated over once; all else is as in `train_files`."""
+    request = _settle(config, None, evaluate, tables, on_start, on_progress)
+    watch = Stopwatch()
+    with encode_sentences(sentences, **_scan_options(config, cache_dir)) as corpus:
+        return _train(corpus, request, scanned=watch.read())
 
 
 def scan_files(
     inputs: Sequence[str | Path],
     config: Config,
+    *,
     cache_dir: Path | None = None,
     on_scan: Callable[[int, int | None], None] | None = None,
 ) -> EncodedCorpus:
-    """Encode text files with a config's vocabulary options."""
-    return scan(inputs, **scan_options(config, cache_dir), workers=config.workers, progress=on_scan)
+    """Encode text files with a config's options of that, for several calls of `train_corpus`."""
+    return scan(inputs, **_scan_options(config, cache_dir), workers=config.workers, progress=on_scan)
 
 
-def scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
-    """Return a config's options of `scan` and `encode_sentences`; `cache_dir` is where it names none."""
+def train_corpus(
+    corpus: EncodedCorpus,
+    config: Config,
+    choice: backends.Choice | None = None,
+    *,
+    work: Work | None = None,
+    tables: Tables | None = None,
+    evaluate: Evaluate | None = None,
+    on_start: Callable[[TrainResult], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Train on what is encoded already, as experiments do; all else is as in `train_files`.
+
+    How the corpus was encoded is done: the config's options of that (min_count, max_vocab_size, max_final_vocab,
+    read_vocab, cache_dir, cache_above) only stand in the account. `choice` stands in for what `backends.choose` would
+    return, `work` for what `jobs.prepare` would.
+    """
+    return _train(corpus, _settle(config, choice, evaluate, tables, on_start, on_progress), work=work)
+
+
+def _settle(
+    config: Config,
+    choice: backends.Choice | None,
+    evaluate: Evaluate | None,
+    tables: Tables | None,
+    on_start: Callable[[TrainResult], None] | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> _Request:
+    if config.save_vocab is not None:
+        check_writable(config.save_vocab, "text")
+    choice, evaluate = choice or backends.choose(config), scoring.evaluator(config, evaluate)
+    return _Request(config, choice, evaluate, tables, on_start, on_progress)
+
+
+def _scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
+    """Return a config's options of `scan` and `encode_sentences`."""
     return {
         "min_count": config.min_count,
         "max_vocab_size": config.max_vocab_size,
@@ -119,59 +164,78 @@ def scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
     }
 
 
-def train_corpus(
-    corpus: EncodedCorpus,
-    config: Config,
-    choice: backends.Choice | None = None,
-    *,
-    work: Work | None = None,
-    scanned: tuple[float, float] = (0.0, 0.0),
-    on_start: Callable[[TrainResult], None] | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    evaluate: Callable[[Vectors], float] | None = None,
+def _train(
+    corpus: EncodedCorpus, request: _Request, *, work: Work | None = None, scanned: Seconds | None = None
 ) -> TrainResult:
-    """Train on an encoded corpus and return the vectors with their account.
-
-    `work` stands in for what `jobs.prepare` would return: experiments change its tile settings.
-    `scanned` is the (wall, CPU) seconds that encoding took; `on_start` is called with the result, still empty of
-    losses, when all settings are known; `on_progress` about four times a second; `evaluate`, where the config has an
-    `eval_every`, returns a score for the vectors as they are (higher is better). Raises DivergenceError as soon as the
-    loss is not finite.
-    """
-    choice = choice or backends.choose(config)
+    watch, config, choice = Stopwatch(), request.config, request.choice
+    if config.save_vocab is not None:
+        save_vocab(corpus.vocab, config.save_vocab)
     work = work or jobs.prepare(corpus, config, choice)
-    job = work.job
-    watch = Stopwatch()
-    w_in = plan.initial_vectors(len(corpus.vocab.words), config.vector_size, config.seed)
-    w_out = np.zeros(
-        (job.objective.out_rows(len(w_in)), config.vector_size), np.float32
-    )  # untouched memory, which the workers then touch together
-    step = backends.create_step(choice, job, w_in, w_out, config.workers)
+    w_in, w_out = _tables(work.job, config, request.tables)
+    step = backends.create_step(choice, work.job, w_in, w_out, config.workers)
     result = TrainResult(
         vocab=corpus.vocab,
         w_in=w_in,
         w_out=w_out,
-        settings=resolved_settings(config, work, choice),
+        settings=_resolved_settings(config, work, choice),
         backend=choice.name,
         backend_reason=choice.reason,
         tokens=asdict(corpus.ledger),
     )
-    if on_start is not None:
-        on_start(result)
-    run = _Run(work, step, config, result, on_progress, evaluate)
-    run.train()
-    result.w_in, result.w_out = run.kept_tables()
-    if not (np.isfinite(result.w_in).all() and np.isfinite(result.w_out).all()):
-        raise _diverged(work, config)
-    result.tokens["trained"] = run.trained
-    result.tokens["subsampled"] = run.visited - run.trained
-    wall, cpu = watch.read()
-    result.seconds = {"scan": scanned[0], "train": wall}
-    result.cpu_seconds = {"scan": scanned[1], "train": cpu}
+    run, scores = Run(work, step, config), Scoring(config, request.evaluate, corpus.vocab)
+    # A backend that compiles at its first launch does so within the training.
+    setup = watch.read()
+    if request.on_start is not None:
+        request.on_start(result)
+    watch = Stopwatch()
+    while not (run.finished or scores.out_of_patience(run.state)):
+        progress = run.advance(scores.next_place(run))
+        if request.on_progress is not None:
+            request.on_progress(progress)
+        scores.follow(run, progress)
+    step.tables()  # brings w_in and w_out up to date
+    scores.restore_best(w_in, w_out)
+    if not (np.isfinite(w_in).all() and np.isfinite(w_out).all()):
+        raise diverged(work, config)
+    stages = {
+        "scan": scanned or Seconds(),
+        "setup": setup,
+        "train": watch.read() - scores.seconds,
+        "evaluate": scores.seconds,
+    }
+    _account(result, run, len(corpus.tokens), stages)
     return result
 
 
-def resolved_settings(config: Config, work: Work, choice: backends.Choice) -> dict[str, Any]:
+def _tables(job: Job, config: Config, given: Tables | None) -> Tables:
+    """Return the tables to train: those given, or new ones."""
+    V, D = job.vocabulary, config.vector_size
+    shapes = {"w_in": (V, D), "w_out": (job.objective.out_rows(V), D)}
+    if given is None:
+        # W_out's memory is untouched, for the workers to touch together.
+        return plan.initial_vectors(V, D, config.seed), np.zeros(shapes["w_out"], np.float32)
+    for (name, shape), table in zip(shapes.items(), given, strict=True):
+        if table.shape != shape or table.dtype != np.float32:
+            raise InputError(
+                f"the table {name} is {table.dtype} {list(table.shape)}, this run's is float32 {list(shape)}"
+            )
+        if not (table.flags.c_contiguous and table.flags.writeable):
+            raise InputError(f"the table {name} is trained in place: it must be C-contiguous and writable")
+    if np.shares_memory(*given):
+        raise InputError("the tables w_in and w_out must not overlap")
+    return given
+
+
+def _account(result: TrainResult, run: Run, tokens: int, stages: dict[str, Seconds]) -> None:
+    state = run.state
+    result.pairs, result.epochs_visited = state.pairs, state.visited / tokens
+    result.loss_per_epoch, result.scores = state.loss_per_epoch, state.scores
+    result.tokens |= {"trained": state.trained, "subsampled": state.visited - state.trained}
+    result.seconds = {name: stage.wall for name, stage in stages.items()}
+    result.cpu_seconds = {name: stage.cpu for name, stage in stages.items() if name != "evaluate"}
+
+
+def _resolved_settings(config: Config, work: Work, choice: backends.Choice) -> dict[str, Any]:
     """Return every setting of a run, what was chosen for the user included."""
     job = work.job
     chosen = {
@@ -184,120 +248,3 @@ def resolved_settings(config: Config, work: Work, choice: backends.Choice) -> di
         "chunk_size": job.chunk_size,
     }
     return asdict(config) | chosen
-
-
-class _Run:
-    """One run through the epochs: its account so far, and the best tables where scores decide."""
-
-    def __init__(
-        self,
-        work: Work,
-        step: Step,
-        config: Config,
-        result: TrainResult,
-        on_progress: Callable[[Progress], None] | None,
-        evaluate: Callable[[Vectors], float] | None,
-    ) -> None:
-        self._work, self._job, self._step, self._config, self._result = work, work.job, step, config, result
-        self._on_progress, self._evaluate = on_progress, evaluate
-        self._best: tuple[float, NDArray[np.float32], NDArray[np.float32]] | None = None
-        self._since_best = 0
-        self._at_once = work.job.chunks_in_group
-        self.trained = self.visited = 0
-
-    def train(self) -> None:
-        """Train all epochs, or fewer where patience ends."""
-        for epoch in range(self._config.epochs):
-            order = plan.chunk_order(chunk_count(self._job, self._job.tokens), self._job.seed, epoch)
-            total, start = StepResult(0.0, 0, 0), 0
-            for stop, scored in self._stops(epoch, len(order)):
-                while start < stop:
-                    now = min(start + self._at_once, stop)
-                    total += self._chunks(order[start:now], start, epoch)
-                    start = now
-                    self._report(epoch, start, total)
-                if scored and self._score(epoch + start / len(order)):
-                    self._result.loss_per_epoch.append(total.loss / max(total.pairs, 1))
-                    return
-            self._result.loss_per_epoch.append(total.loss / max(total.pairs, 1))
-
-    def kept_tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the tables to keep: the best scored ones if the config says so, else the last."""
-        if self._config.keep_best and self._best is not None:
-            return self._best[1:]
-        return self._step.tables()
-
-    def _stops(self, epoch: int, chunks: int) -> list[tuple[int, bool]]:
-        """Return where in an epoch's chunks to stop, ending at its end, and whether to score there."""
-        every = self._config.eval_every
-        if self._evaluate is None or every is None:
-            return [(chunks, False)]
-        # Scores fall between whole groups of chunks (see _chunks), so at most once a group.
-        group = self._job.chunks_in_group
-        due = np.arange(math.floor(epoch / every) + 1, math.floor((epoch + 1) / every + 1e-9) + 1) * every - epoch
-        scored = {min(chunks, max(1, round(share * chunks / group)) * group) for share in due.tolist()}
-        return [(stop, stop in scored) for stop in sorted(scored | {chunks})]
-
-    def _chunks(self, chunks: NDArray[np.int64], rank: int, epoch: int) -> StepResult:
-        """Train on whole groups of chunks: which tiles share a batch must not depend on how fast the machine is."""
-        began = time.perf_counter()
-        done = self._step.train(self._visit(chunks, rank, epoch))
-        if not np.isfinite(done.loss):
-            raise _diverged(self._work, self._config)
-        size, n, count = self._job.chunk_size, len(self._job.tokens), chunk_count(self._job, self._job.tokens)
-        self.trained += done.trained
-        self.visited += len(chunks) * size - (count * size - n) * int(count - 1 in chunks)
-        if time.perf_counter() - began < REPORT_SECONDS / 2 and self._at_once < MOST_CHUNKS_AT_ONCE:
-            self._at_once *= 2
-        return done
-
-    def _visit(self, chunks: NDArray[np.int64], rank: int, epoch: int) -> Visit:
-        n, config = len(self._job.tokens), self._config
-        return Visit(
-            chunks=np.ascontiguousarray(chunks),
-            done=epoch * n + (rank + np.arange(len(chunks), dtype=np.int64)) * self._job.chunk_size,
-            total=config.epochs * n,
-            start_rate=config.alpha,
-            end_rate=config.min_alpha,
-            draw_epoch=epoch,
-            shared_words=self._work.shared_words,
-        )
-
-    def _report(self, epoch: int, rank: int, total: StepResult) -> None:
-        if self._on_progress is None:
-            return
-        job, scores = self._job, self._result.scores
-        self._on_progress(
-            Progress(
-                epoch=epoch,
-                tokens_done=self.visited,
-                tokens_total=self._config.epochs * len(job.tokens),
-                learning_rate=self._visit(np.zeros(1, np.int64), rank, epoch).learning_rate(0, 0),
-                loss=total.loss / max(total.pairs, 1),
-                score=scores[-1]["score"] if scores else None,
-            )
-        )
-
-    def _score(self, epoch: float) -> bool:
-        """Score the vectors as they are; returns whether patience has ended."""
-        assert self._evaluate is not None
-        w_in, w_out = self._step.tables()
-        score = self._evaluate(Vectors(self._result.vocab.words, w_in, self._result.vocab.counts))
-        self._result.scores.append({"epoch": round(epoch, 4), "score": score})
-        if self._best is None or score > self._best[0]:
-            # Only the winner is copied, and only where it will be kept.
-            kept = (w_in.copy(), w_out.copy()) if self._config.keep_best else (w_in, w_out)
-            self._best, self._since_best = (score, *kept), 0
-        else:
-            self._since_best += 1
-        return self._config.patience is not None and self._since_best >= self._config.patience
-
-
-def _diverged(work: Work, config: Config) -> DivergenceError:
-    job = work.job
-    return DivergenceError(
-        f"training diverged (the loss is not finite) at alpha={config.alpha:g}, tile={job.tile}, "
-        f"shared_negatives={work.shared_words}, negative={config.negative}, window={job.window}, cap={job.cap:g}, "
-        f"tokens_in_flight={job.tokens_in_flight}: lower alpha, or leave tile, shared_negatives, cap and "
-        "tokens_in_flight to be chosen"
-    )

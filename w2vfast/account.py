@@ -1,0 +1,63 @@
+"""What the command tells of a training: the lines before and after it, and the JSON object of `--json`."""
+
+from pathlib import Path
+from typing import Any
+
+from w2vfast.memory import peak_rss_bytes
+from w2vfast.trainer import TrainResult
+
+LEDGER = ("read", "in_vocabulary", "out_of_vocabulary", "trained", "subsampled", "undecodable")
+
+
+def account(result: TrainResult, output: Path) -> dict[str, Any]:
+    """Return what `--json` prints: settings, ledger, times, losses; a plain JSON object."""
+    return {
+        "settings": result.settings,
+        "backend": result.backend,
+        "backend_reason": result.backend_reason,
+        "vocabulary_size": len(result.vocab.words),
+        "tokens": {name: result.tokens[name] for name in LEDGER},
+        "pairs": result.pairs,
+        "epochs_visited": result.epochs_visited,
+        "seconds": result.seconds,
+        "cpu_seconds": result.cpu_seconds,
+        "raw_words_per_second": result.raw_words_per_second,
+        "loss_per_epoch": result.loss_per_epoch,
+        "scores": result.scores,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "output": str(output),
+    }
+
+
+def introduction(result: TrainResult, output: Path) -> str:
+    """Return the lines that say what is about to be trained, and how."""
+    s, t = result.settings, result.tokens
+    return (
+        f"backend {result.backend} on {s['device']}: {result.backend_reason}\n"
+        f"{t['read']:,} words read, {t['in_vocabulary']:,} in a vocabulary of {len(result.vocab.words):,}\n"
+        f"{s['mode']} {s['objective']} vector_size={s['vector_size']} window={s['window']} negative={s['negative']} "
+        f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
+        f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}\n"
+        f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
+        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
+    )
+
+
+def summary(result: TrainResult, output: Path) -> str:
+    """Return the lines that say what became of every word, the losses, the scores and the times."""
+    t, seconds, epochs = result.tokens, result.seconds, result.settings["epochs"]
+    whole = result.epochs_visited == epochs
+    visits = f"{epochs} epochs" if whole else f"{result.epochs_visited:.4g} epochs, stopped by patience,"
+    losses = ", ".join(f"{loss:.4f}" for loss in result.loss_per_epoch)
+    scores = ", ".join(f"{entry['epoch']:g}: {entry['score']:.2f}" for entry in result.scores)
+    scored = f"{result.settings['eval_set']} by epoch: {scores}\n" if scores else ""
+    evaluating = f", scoring {seconds['evaluate']:.1f} s" if scores else ""
+    undecodable = f", {t['undecodable']:,} not valid UTF-8 (replaced)" if t["undecodable"] else ""
+    return (
+        f"tokens: {t['read']:,} read = {t['in_vocabulary']:,} in vocabulary + {t['out_of_vocabulary']:,} out of it"
+        f"{undecodable}; in {visits} = {t['trained']:,} trained + {t['subsampled']:,} subsampled\n"
+        f"loss per pair, by epoch: {losses}\n{scored}"
+        f"scan {seconds['scan']:.1f} s, set-up {seconds['setup']:.1f} s, training {seconds['train']:.1f} s "
+        f"({result.raw_words_per_second:,.0f} words/s){evaluating}, saving {seconds['save']:.1f} s\n"
+        f"{len(result.vocab.words):,} vectors of {result.settings['vector_size']} dimensions: {output}"
+    )

@@ -1,0 +1,91 @@
+"""Scores a run's vectors every so often: `eval_every`, `keep_best` and `patience` follow the run and are no part of it.
+
+The scores are in the run's state; the best tables are kept here, beside it. Whoever saves both after `follow` can go on
+from there.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2vfast.config import Config
+from w2vfast.errors import InputError
+from w2vfast.formats import Vectors
+from w2vfast.run import Progress, Run, RunState
+from w2vfast.stopwatch import Seconds, Stopwatch
+from w2vfast.vocab import Vocab
+
+Evaluate = Callable[[Vectors], float]
+Tables = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def evaluator(config: Config, given: Evaluate | None) -> Evaluate | None:
+    """Return what scores the vectors of a run: the function given, else the config's set; None for no scores.
+
+    Raises InputError for a set that cannot be read, and for a function that would not be called or contradicts it.
+    """
+    if config.eval_every is None:
+        if given is not None:
+            raise InputError("evaluate is called every eval_every epochs: give eval_every too")
+        return None
+    if given is None:
+        from w2vfast.eval.score import scorer
+
+        return scorer(config.eval_set)
+    if config.eval_set != Config.eval_set:
+        raise InputError("evaluate takes the place of eval_set: give one of them")
+    return given
+
+
+class Scoring:
+    """Scores where they are due; silent where `evaluate` is None. `best` are the tables kept so far, if any."""
+
+    def __init__(self, config: Config, evaluate: Evaluate | None, vocab: Vocab, best: Tables | None = None) -> None:
+        self._config, self._evaluate, self._vocab = config, evaluate, vocab
+        self._places_of: tuple[int, set[int]] | None = None
+        self.best = best
+        self.seconds = Seconds()
+
+    def next_place(self, run: Run) -> int | None:
+        """Return the place in the run's epoch that it must not pass unscored; None if there is none."""
+        return min((place for place in self._places(run, run.state.epoch) if place > run.state.place), default=None)
+
+    def follow(self, run: Run, progress: Progress) -> None:
+        """Score the run if it is due where its advance has come to."""
+        if self._evaluate is None or progress.place not in self._places(run, progress.epoch):
+            return
+        watch = Stopwatch()
+        w_in, w_out = run.step.tables()
+        score = float(self._evaluate(Vectors(self._vocab.words, w_in, self._vocab.counts)))
+        run.state = run.state.scored(progress.epochs, score)
+        if self._config.keep_best and scores_since_best(run.state) == 0:
+            self.best = w_in.copy(), w_out.copy()
+        self.seconds += watch.read()
+
+    def out_of_patience(self, state: RunState) -> bool:
+        """Return whether there were so many scores in a row without a new best that the run is to stop."""
+        return self._config.patience is not None and scores_since_best(state) >= self._config.patience
+
+    def restore_best(self, w_in: NDArray[np.float32], w_out: NDArray[np.float32]) -> None:
+        """Write the best tables over the last ones, if they were to be kept and there are any."""
+        if self.best is not None:
+            w_in[...], w_out[...] = self.best
+
+    def _places(self, run: Run, epoch: int) -> set[int]:
+        """Return the places of an epoch where scores are due: between whole groups of chunks, at most once a group."""
+        every = self._config.eval_every
+        if self._evaluate is None or every is None:
+            return set()
+        if self._places_of is None or self._places_of[0] != epoch:
+            due = np.arange(math.floor(epoch / every) + 1, math.floor((epoch + 1) / every + 1e-9) + 1) * every - epoch
+            groups = [max(1, round(share * run.chunks / run.group)) for share in due.tolist()]
+            self._places_of = epoch, {min(run.chunks, group * run.group) for group in groups}
+        return self._places_of[1]
+
+
+def scores_since_best(state: RunState) -> int:
+    """Return how many scores have come after the best, the first of equals; 0 without any. NaN is below all numbers."""
+    values = [-math.inf if math.isnan(entry["score"]) else entry["score"] for entry in state.scores]
+    return len(values) - 1 - values.index(max(values)) if values else 0
