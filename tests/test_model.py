@@ -194,6 +194,7 @@ def test_vocabulary_of_a_file_is_gensims(options):
     assert ours.raw_vocab == theirs.raw_vocab
     for name in ("count", "sample_int"):
         np.testing.assert_array_equal(ours.wv.expandos[name], theirs.wv.expandos[name])
+    np.testing.assert_allclose(ours.cum_table, theirs.cum_table, atol=1)
     for name in ("corpus_count", "corpus_total_words", "effective_min_count", "min_count"):
         assert getattr(ours, name) == getattr(theirs, name), name
     for model in (theirs, ours):

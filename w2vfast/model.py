@@ -204,6 +204,15 @@ class Word2Vec(AfterGensim):
             self._no_words = why_empty(raw, self.effective_min_count, self.max_final_vocab)
         return report
 
+    def make_cum_table(self, domain: int = 2**31 - 1) -> None:
+        """Make gensim's table of the noise distribution: its loop draws from it, ours does not."""
+        if gensims_loop(self) is not None or not len(self.wv):
+            super().make_cum_table(domain)
+            return
+        # The same numbers (up to the last bit of a power) without a step of Python for each word.
+        powers = np.cumsum(np.asarray(self.wv.expandos["count"], np.float64) ** float(self.ns_exponent))
+        self.cum_table = np.round(powers / powers[-1] * domain).astype(np.uint32)
+
     def init_weights(self) -> None:
         """Reset the tables: vectors drawn from the seed as the command draws them, and zeros."""
         if not len(self.wv.vectors) and self.seed is not None and gensims_loop(self) is None:
