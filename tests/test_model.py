@@ -289,6 +289,7 @@ def test_log_has_gensims_lines(caplog):
         model.train(common_texts, total_examples=8, total_words=3, epochs=1)
     text = caplog.text
     for line in (
+        "backend native on cpu: ",
         "collected 12 word types from a corpus of 5800 raw words and 1800 sentences",
         "training model with 1 workers on 12 vocabulary and 8 features",
         "EPOCH 0: training on 5800 raw words (5800 effective words) took",

@@ -301,10 +301,12 @@ def test_neither_softmax_nor_negatives():
         Word2Vec(common_texts, **TINY, hs=0, negative=0)
 
 
-def test_no_seed():
+def test_no_seed(tmp_path):
     one, other = (Word2Vec(common_texts, **TINY | {"seed": None}) for _ in range(2))
     assert not np.array_equal(one.wv.vectors, other.wv.vectors)
     assert one.seed is None
+    one.save(str(tmp_path / "model"))
+    assert Word2Vec.load(str(tmp_path / "model")).train(common_texts, total_examples=9, epochs=1) == (29, 29)
     assert same_training(common_texts, common_texts, seed=11)
     assert not np.array_equal(*(Word2Vec(common_texts, **TINY, seed=seed).wv.vectors for seed in (1, 2)))
 
@@ -391,6 +393,21 @@ def test_a_callback_that_replaces_tables_and_grows_the_vocabulary():
     model = Word2Vec([*common_texts, ["new", "words"]], **TINY | {"epochs": 3, "min_count": 2}, callbacks=[change])
     np.testing.assert_array_equal(model.wv.vectors, change.frozen)
     assert model.wv.vectors.dtype == np.float32
+
+
+def test_a_callback_that_grows_the_vocabulary_of_a_file(tmp_path):
+    class Grow(CallbackAny2Vec):
+        def on_epoch_end(self, model):
+            if "survey" not in model.wv:
+                model.build_vocab([["survey"] * 2], update=True)
+
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(map(" ".join, common_texts)))
+    model = Word2Vec(min_count=3, workers=1, vector_size=8, sample=0)
+    model.build_vocab(corpus_file=str(path))
+    assert model.train(corpus_file=str(path), total_words=29, epochs=1) == (13, 29)
+    model.min_count = 2
+    assert model.train(corpus_file=str(path), total_words=29, epochs=2, callbacks=[Grow()]) == (13 + 15, 58)
 
 
 # Frozen rows, and tables of one's own.

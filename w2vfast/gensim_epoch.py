@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from gensim.models.word2vec import logger
 from numpy.typing import NDArray
 
 from w2vfast import backends, jobs, plan, tiles
@@ -54,8 +55,7 @@ class Training:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        drawn = model.random.randint(2**32, dtype=np.uint64) if model.seed is None else model.seed
-        self._seed = int(drawn)
+        self._seed = int(np.random.SeedSequence().entropy) % 2**64 if model.seed is None else int(model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
 
     def epoch(self, tokens: Ids, cur_epoch: int, on_progress: Callable[[StepResult, float], None]) -> StepResult:
@@ -67,9 +67,14 @@ class Training:
         model = self._model
         config = config_of(model, self._seed)
         choice = backends.choose(config)
+        if self._made is None:
+            logger.info("backend %s on %s: %s", choice.name, choice.device, choice.reason)
         work = self._work(config, choice, tokens)
         job = replace(
-            work.job, tokens=tokens, chunk_size=plan.chunk_size(len(tokens)), in_scale=in_scale(model, len(model.wv))
+            work.job,
+            tokens=tokens,
+            chunk_size=plan.chunk_size(len(tokens), config.window),
+            in_scale=in_scale(model, len(model.wv)),
         )
         model.wv.vectors, model.syn1neg = trainable(model.wv.vectors), trainable(model.syn1neg)
         step = backends.create_step(choice, job, model.wv.vectors, model.syn1neg, config.workers)

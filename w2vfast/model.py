@@ -35,7 +35,7 @@ class _Call:
 
     def __init__(self) -> None:
         self.scanned: gensim_corpus.ScannedFile | None = None
-        self.file: tuple[str, gensim_corpus.FileTokens] | None = None
+        self.file: tuple[str, Mapping[Any, int], gensim_corpus.FileTokens] | None = None
         self.training: Training | None = None
         self.warned = False
 
@@ -335,15 +335,15 @@ class Word2Vec(AfterGensim):
         """Return a file's words as indices: from the constructor's scan, from an epoch before, or read now."""
         self._call = call = self._call or _Call()
         scanned, call.scanned = call.scanned, None
-        if call.file is None or call.file[0] != path:
+        words = self.wv.key_to_index
+        if call.file is None or call.file[0] != path or call.file[1] != words:
             if scanned is not None and scanned.is_of(path):
-                read = scanned.take(self.wv.key_to_index)
+                read = scanned.take(words)
             else:
-                read = gensim_corpus.read_file(
-                    path, self.wv.key_to_index, self.workers, self.cache_dir, self.cache_above
-                )
-            call.file = path, read
-        return call.file[1]
+                read = gensim_corpus.read_file(path, words, self.workers, self.cache_dir, self.cache_above)
+            # A callback may change the vocabulary: in place, where it is an update.
+            call.file = path, dict(words), read
+        return call.file[2]
 
     def _train_tokens(
         self,
