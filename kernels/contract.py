@@ -60,7 +60,8 @@ The row cap. Each table row's summed step is scaled by min(1, cap / x), where x 
 touches it among what is computed from one snapshot (`row_cap` "tile": one tile; "batch": all tiles of a batch),
 duplicates together: for a W_in row n times the objective's `weight_per_pair` for each row that it is an input of, for a
 W_out row the weights that the objective gives its pairs. With `in_weight` and `out_weight` (expected weight in flight)
-x is at least lr * that weight, lr the tile's.
+x is at least lr * that weight, lr the tile's. With `in_scale` a W_in row's step, capped, is multiplied by the row's
+scale: 0 freezes it (gensim's `vectors_lockf`).
 """
 
 from dataclasses import dataclass
@@ -165,6 +166,7 @@ class Job:
     objective: Objective
     in_weight: NDArray[np.float32] | None  # [V] static row-cap weights of W_in, or None
     out_weight: NDArray[np.float32] | None  # [out_rows] and of W_out
+    in_scale: NDArray[np.float32] | None = None  # [V] what each W_in row's steps are multiplied by, None for 1
     mode: Literal["sg", "cbow"]
     cbow_mean: bool
     window: int  # W
@@ -274,6 +276,7 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
         "keep_threshold": (job.keep_threshold, np.uint32, V),
         "in_weight": (job.in_weight, np.float32, V),
         "out_weight": (job.out_weight, np.float32, rows),
+        "in_scale": (job.in_scale, np.float32, V),
     }
     for name, (array, dtype, length) in arrays.items():
         if array is None:

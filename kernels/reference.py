@@ -135,8 +135,11 @@ def tile_updates(job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArra
 def apply(job: Job, batch: list[Tile], w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> StepResult:
     """Compute every tile of a batch from one snapshot, cap its rows, and update the tables in place."""
     results = [tile_updates(job, tile, w_in, w_out) for tile in batch]
-    sides = ((w_in, [up.w_in for up in results], job.in_weight), (w_out, [up.w_out for up in results], job.out_weight))
-    for table, updates, static in sides:
+    sides = (
+        (w_in, [up.w_in for up in results], job.in_weight, job.in_scale),
+        (w_out, [up.w_out for up in results], job.out_weight, None),
+    )
+    for table, updates, static, scale in sides:
         in_batch: dict[int, float] = {}
         for side in updates:
             for row, weight in side.weights.items():
@@ -146,7 +149,8 @@ def apply(job: Job, batch: list[Tile], w_in: NDArray[np.floating], w_out: NDArra
                 x = side.weights[row] if job.row_cap == "tile" else in_batch[row]
                 if static is not None:
                     x = max(x, tile.learning_rate * float(static[row]))
-                table[row] += step * (min(1.0, job.cap / x) if x > 0 else 1.0)
+                capped = step * (min(1.0, job.cap / x) if x > 0 else 1.0)
+                table[row] += capped * (float(scale[row]) if scale is not None else 1.0)
     pairs = sum(len(row.targets) for tile in batch for row in tile.rows)
     return StepResult(sum(up.loss for up in results), pairs, sum(tile.tokens for tile in batch))
 

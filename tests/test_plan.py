@@ -45,7 +45,13 @@ def test_torch_philox_known_answers(counter, key, answer):
     ("tokens", "size"), [(1, 256), (60_000, 256), (200_000, 512), (1_000_000, 2048), (2**20, 4096), (10**9, 4096)]
 )
 def test_chunk_size_depends_on_the_corpus_alone(tokens, size):
-    assert plan.chunk_size(tokens) == size
+    assert plan.chunk_size(tokens) == plan.chunk_size(tokens, 32) == size
+
+
+@pytest.mark.parametrize(("window", "size"), [(5, 256), (63, 256), (64, 512), (500, 2048), (1000, 4096)])
+def test_wide_windows_have_long_chunks_in_a_small_corpus_too(window, size):
+    assert plan.chunk_size(1000, window) == size
+    assert plan.chunk_size(10**7, window) == 4096
 
 
 def test_chunk_order_is_a_permutation_fixed_by_seed_and_epoch():

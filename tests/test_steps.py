@@ -93,6 +93,21 @@ def test_tokens_can_be_replaced_between_visits(create, mode):
         step.replace_tokens(np.array([50], np.int32))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_rows_can_be_frozen_or_scaled(create, mode):
+    scale = np.ones(50, np.float32)
+    scale[::3], scale[1::3] = 0, 0.25
+    job = make_job(length=900, in_scale=scale, cap=0.5, **MODES[mode])
+    exact, tables = random_tables(job, 12), random_tables(job, 12, np.float32)
+    reference.train(job, *exact, visit_of(job))
+    step = create(job, *tables)
+    step.train(visit_of(job))
+    assert_right(step.tables(), exact)
+    before = random_tables(job, 12, np.float32)
+    np.testing.assert_array_equal(tables[0][::3], before[0][::3])
+    assert np.abs(tables[0][1::3] - before[0][1::3]).max() > 1e-3
+
+
 def test_tables_are_the_arrays_given(create):
     job = make_job()
     given = random_tables(job, 4, np.float32)

@@ -57,7 +57,7 @@ def make(
         tokens_in_flight=settings.tokens_in_flight,
         cap=config.cap,
         row_cap=settings.row_cap,
-        chunk_size=plan.chunk_size(len(tokens)),
+        chunk_size=plan.chunk_size(len(tokens), config.window),
         seed=config.seed,
     )
     return Work(job, settings.shared_negatives if objective.noise is not None else 0)

@@ -12,12 +12,18 @@ from w2vfast.kernels.philox import PURPOSE_INITIAL, PURPOSE_ORDER, philox4x32
 SMALLEST_CHUNK = 256
 CHUNKS_OF_A_SMALL_CORPUS = 256  # a corpus below a million tokens is cut into about as many, so that what is in flight
 #                                 comes from far-apart text there too
+WINDOWS_OF_A_CHUNK = 8  # at least: a sixteenth of the pairs is then cut at most, however long sentences are
 _UINT32 = 2**32
 
 
-def chunk_size(tokens: int) -> int:
-    """Return the positions of a chunk for a corpus of `tokens` in-vocabulary tokens: a power of two, 256 to 4,096."""
-    wanted = max(SMALLEST_CHUNK, min(CHUNK_TOKENS, tokens // CHUNKS_OF_A_SMALL_CORPUS))
+def chunk_size(tokens: int, window: int = 1) -> int:
+    """Return the positions of a chunk for a corpus of `tokens` in-vocabulary tokens: a power of two, 256 to 4,096.
+
+    No window crosses the end of a chunk, so that a wide one asks for long chunks in a small corpus too.
+    """
+    wanted = max(
+        SMALLEST_CHUNK, min(CHUNK_TOKENS, max(tokens // CHUNKS_OF_A_SMALL_CORPUS, window * WINDOWS_OF_A_CHUNK))
+    )
     return 1 << (wanted.bit_length() - 1)
 
 

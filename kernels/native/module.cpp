@@ -22,6 +22,7 @@ class Step {
         job_.keep_threshold = pointer<uint32_t>(fields["keep_threshold"]);
         job_.in_weight = pointer<float>(fields["in_weight"]);
         job_.out_weight = pointer<float>(fields["out_weight"]);
+        job_.in_scale = pointer<float>(fields["in_scale"]);
         job_.w_in = w_in_.mutable_data();
         job_.w_out = w_out_.mutable_data();
         job_.V = fields["keep_threshold"].cast<py::array>().shape(0);

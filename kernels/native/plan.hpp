@@ -18,6 +18,7 @@ struct Job {
     const uint32_t *keep_threshold;  // [V]
     const float *in_weight;          // [V] or null
     const float *out_weight;         // [out_rows] or null
+    const float *in_scale;           // [V] or null
     float *w_in;                     // [V, D]
     float *w_out;                    // [out_rows, D]
     int64_t D;

@@ -53,14 +53,20 @@ constexpr int ROWS_AHEAD = 12;  // rows that `each` fetches again before the one
 // A table as one worker reads and changes it. `contended` says that other workers change it meanwhile.
 class Table {
   public:
-    Table(float *table, const float *static_weight, int64_t D, float cap, bool contended)
-        : table_(table), static_weight_(static_weight), D_(D), cap_(cap), contended_(contended) {}
+    Table(float *table, const float *static_weight, const float *step_scale, int64_t D, float cap, bool contended)
+        : table_(table),
+          static_weight_(static_weight),
+          step_scale_(step_scale),
+          D_(D),
+          cap_(cap),
+          contended_(contended) {}
 
     W2V_INLINE void read(int32_t id, float *to) { gather(row(id), D_, to); }
 
-    // Adds a step of summed weight `weight` (lr left out), scaled by the row cap.
+    // Adds a step of summed weight `weight` (lr left out), scaled by the row cap, and by the row's own scale.
     W2V_INLINE void add(int32_t id, const float *step, float weight, float lr) {
-        scatter(row(id), D_, step, cap_scale(weight, static_weight_, id, lr, cap_));
+        const float scale = cap_scale(weight, static_weight_, id, lr, cap_);
+        scatter(row(id), D_, step, step_scale_ ? scale * step_scale_[id] : scale);
     }
 
     // Fetches what the next `read` and `add` of a row will touch.
@@ -97,6 +103,7 @@ class Table {
 
     float *table_;
     const float *static_weight_;  // [rows] or null
+    const float *step_scale_;     // [rows] or null
     int64_t D_;
     float cap_;
     bool contended_;

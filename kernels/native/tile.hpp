@@ -93,8 +93,8 @@ struct Workspace {
     Buffer input_share;                 // [rows] of the row's step that each input receives
 
     Workspace(const Job &job, const TileShape &shape, bool contended)
-        : w_in(job.w_in, job.in_weight, job.D, static_cast<float>(job.cap), contended),
-          w_out(job.w_out, job.out_weight, job.D, static_cast<float>(job.cap), contended),
+        : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), contended),
+          w_out(job.w_out, job.out_weight, nullptr, job.D, static_cast<float>(job.cap), contended),
           D(job.D),
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),

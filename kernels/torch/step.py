@@ -66,6 +66,7 @@ class TorchStep:
             self._static = tuple(
                 torch.from_numpy(weight).to(device, dtype) for weight in (job.in_weight, job.out_weight)
             )
+        self._in_scale = None if job.in_scale is None else torch.from_numpy(job.in_scale).to(device, dtype)
         # lr * weight that touches each row in the batch at hand; all zero between batches.
         self._touched = tuple(torch.zeros(len(table), dtype=dtype, device=device) for table in (w_in, w_out))
         T, W = job.tile, job.window
@@ -182,5 +183,8 @@ class TorchStep:
             total = torch.bmm(same, touched[:, :, None]).squeeze(2)
         if self._static is not None:
             total = torch.maximum(total, rate * self._static[side][rows])
-        gradients *= (rate * (job.cap / total).clamp_(max=1.0))[:, :, None]
+        scale = rate * (job.cap / total).clamp_(max=1.0)
+        if side == 0 and self._in_scale is not None:
+            scale *= self._in_scale[rows]
+        gradients *= scale[:, :, None]
         (self._w_in, self._w_out)[side].index_add_(0, flat, gradients.view(-1, gradients.shape[2]))

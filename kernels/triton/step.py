@@ -105,6 +105,8 @@ def _check_supported(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.flo
         raise ValueError("the triton backend needs float32 tables")
     if not (w_in.flags.c_contiguous and w_out.flags.c_contiguous):
         raise ValueError("the triton backend needs C-contiguous tables")
+    if job.in_scale is not None:
+        raise ValueError("the triton backend scales no rows (vectors_lockf): take the native or torch backend")
     if job.row_cap != "tile":
         raise ValueError(f"the triton backend caps rows by tile: row_cap must be 'tile', not {job.row_cap!r}")
     if job.chunk_size > MAX_CHUNK:
