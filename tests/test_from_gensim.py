@@ -67,7 +67,7 @@ def model(themed_sentences):
 
 def test_it_is_gensims_class_with_gensims_tables(model):
     assert isinstance(model, gensim.models.Word2Vec)
-    assert type(model.wv) is KeyedVectors
+    assert isinstance(model.wv, KeyedVectors)
     assert model.wv.vectors.dtype == model.syn1neg.dtype == np.float32
     assert model.wv.vectors.shape == model.syn1neg.shape == (24, 16)
 
@@ -220,8 +220,7 @@ def test_intersect_word2vec_format_works(model, themed_sentences, tmp_path, bina
     other = Word2Vec(**SMALL | {"seed": 2})
     other.build_vocab([*themed_sentences, ["unheard"]])
     fresh = other.wv["unheard"].copy()
-    intersect = getattr(other, "intersect_word2vec_format", other.wv.intersect_word2vec_format)
-    intersect(path, binary=binary, lockf=0.0)
+    other.wv.intersect_word2vec_format(path, binary=binary, lockf=0.0)
     np.testing.assert_allclose(other.wv["ship"], model.wv["ship"], atol=1e-6)
     np.testing.assert_array_equal(other.wv["unheard"], fresh)
     other.train(themed_sentences, total_examples=len(themed_sentences), epochs=1)
@@ -243,6 +242,12 @@ def test_strings_as_sentences_are_noticed(caplog):
     assert "list of words" in caplog.text
     with pytest.raises(TypeError):
         Word2Vec("hello world", **SMALL)
+
+
+def test_analogies_of_unknown_words_have_no_score(model, tmp_path):
+    (tmp_path / "questions").write_text(": capitals\nathens greece oslo norway\n")
+    with pytest.raises(ValueError, match="no question"):
+        model.wv.evaluate_word_analogies(str(tmp_path / "questions"))
 
 
 def test_an_empty_vocabulary_names_the_cause(themed_sentences):
