@@ -24,7 +24,8 @@ LAYERS = [
     *("corpus", "plan", "tiles", "backends", "objectives", "jobs"),
     *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
-    *("run", "scoring", "trainer", "account", "screen", "demo", "train", "__init__"),
+    *("run", "scoring", "trainer", "account", "screen", "demo", "train"),
+    *("python_encoder", "gensim_corpus", "gensim_vectors", "gensim_epoch", "model", "__init__"),
 ]
 
 

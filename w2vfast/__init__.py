@@ -6,10 +6,11 @@ The command line is ``python -m w2vfast.train``; from Python:
     from w2vfast.trainer import train_files
     vectors = train_files(["corpus.txt"], Config(vector_size=200)).vectors
 
-Importing this package loads none of torch, triton or gensim: they are imported where they are used.
+and, in place of gensim's class, `from w2vfast import Word2Vec`. Importing this package loads none of torch, triton or gensim: they are imported where they are used.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # In a checkout `kernels/` and `eval/` stand beside this folder, while they are imported as `w2vfast.kernels` and
 # `w2vfast.eval` (in a wheel they are inside it): let a checkout resolve the same names.
@@ -20,5 +21,23 @@ if (_checkout / "kernels" / "__init__.py").is_file() and (_checkout / "pyproject
 from w2vfast.config import Config  # noqa: E402
 from w2vfast.errors import DivergenceError, InputError  # noqa: E402
 
+if TYPE_CHECKING:
+    from w2vfast.model import Word2Vec as Word2Vec
+
 __version__ = "0.1.0"
 __all__ = ["Config", "DivergenceError", "InputError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return `Word2Vec`, which loads gensim, when it is asked for; ImportError where gensim is missing."""
+    if name != "Word2Vec":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from w2vfast.optional import require_gensim
+
+    try:
+        require_gensim("w2vfast.Word2Vec", instead="w2vfast.trainer, which trains without it,")
+    except InputError as error:
+        raise ImportError(str(error)) from error
+    from w2vfast.model import Word2Vec
+
+    return Word2Vec

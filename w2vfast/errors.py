@@ -5,5 +5,9 @@ class InputError(ValueError):
     """Bad input or bad settings; the command line prints its message and exits with code 2."""
 
 
+class TooFewWordsError(InputError):
+    """A vocabulary would have fewer than the two words that training needs."""
+
+
 class DivergenceError(ArithmeticError):
     """Training stopped because the loss was no longer finite; the message names the settings to change."""

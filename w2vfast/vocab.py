@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.errors import InputError
+from w2vfast.errors import InputError, TooFewWordsError
 from w2vfast.files import atomic_path
 
 _MAX_COUNT = 2**63 - 1
@@ -40,7 +40,7 @@ def select_types(
     A type is kept if it occurs at least `min_count` times. If that leaves more than `max_final_vocab` types, the
     threshold rises above the count of the first type too many, so all types of that count go (as in gensim).
     With `fixed_order` the kept types stay in the order given. A type of count 0 is never kept.
-    Raises InputError if fewer than two types are left.
+    Raises TooFewWordsError if fewer than two types are left.
     """
     present = counts[counts > 0]
     threshold = max(min_count, 1)
@@ -49,7 +49,7 @@ def select_types(
         threshold = max(threshold, int(np.partition(present, first_too_many)[first_too_many]) + 1)
     kept = np.flatnonzero(counts >= threshold)
     if len(kept) < 2:
-        raise InputError(_too_few(present, len(kept), min_count, threshold))
+        raise TooFewWordsError(_too_few(present, len(kept), min_count, threshold))
     if fixed_order:
         return kept
     return kept[np.lexsort((-kept, -counts[kept]))]

@@ -103,9 +103,12 @@ def save_vectors(vectors: Vectors, path: PathLike, format: str | None = None) ->
 
 
 @contextmanager
-def open_vectors(path: PathLike, *, limit: int | None = None) -> Iterator[VectorStream]:
-    """Open a vectors file to be read block by block, at most `limit` rows of it; see `load_vectors`."""
-    kind = format_of(path)
+def open_vectors(path: PathLike, *, limit: int | None = None, format: str | None = None) -> Iterator[VectorStream]:
+    """Open a vectors file to be read block by block, at most `limit` rows of it; see `load_vectors`.
+
+    `format` stands in for what the suffix would name.
+    """
+    kind = format or format_of(path)
     if limit is not None and limit < 1:
         raise InputError(f"the number of vectors to read must be at least 1, not {limit}")
     with contextlib.ExitStack() as stack:

@@ -1,0 +1,553 @@
+"""gensim's Word2Vec with the training of this package: change one import, and keep everything else.
+
+The class is gensim's but for an epoch of training, the scan of text files and the first vectors. `train` itself, with
+its checks, callbacks and log, stays gensim's, and so do vocabulary, saving and every query.
+"""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from queue import Queue
+from timeit import default_timer
+from typing import Any
+
+import gensim.models.word2vec as gensim_word2vec
+import numpy as np
+
+from w2vfast import gensim_corpus, plan
+from w2vfast.config import Config
+from w2vfast.errors import TooFewWordsError
+from w2vfast.gensim_epoch import EXTRAS, Training
+from w2vfast.gensim_vectors import mended, plain
+from w2vfast.kernels.contract import StepResult
+from w2vfast.python_encoder import encode
+
+__all__ = ["Word2Vec"]
+
+# Bound once: programs put our class in the place of the module's name.
+_Gensim = gensim_word2vec.Word2Vec
+_logger = gensim_word2vec.logger
+# Who overrides one of these counts on gensim's loop calling it.
+_HOOKS = (
+    *("_do_train_job", "_do_train_epoch", "_worker_loop", "_worker_loop_corpusfile"),
+    *("_job_producer", "_get_next_alpha", "_raw_word_count"),
+)
+_REPORT_SECONDS = 1.0  # between two lines of progress, as in gensim
+_LARGEST_WINDOW = 1000
+_MOST_NEGATIVES = 1000
+
+
+class _AfterGensim(_Gensim):  # type: ignore[misc]
+    """What comes after gensim's own methods that call super(Word2Vec, self).
+
+    They find `Word2Vec` in their module, where programs put our class: super() then ends here, and goes on past gensim's
+    class. Where the name is gensim's they go on by themselves.
+    """
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model; gensim's `load` and ours read it."""
+        super(_Gensim, self).save(*args, **kwargs)
+
+    def _save_specials(self, *args: Any, **kwargs: Any) -> Any:
+        return super(_Gensim, self)._save_specials(*args, **kwargs)
+
+    def _load_specials(self, *args: Any, **kwargs: Any) -> None:
+        super(_Gensim, self)._load_specials(*args, **kwargs)
+
+    @classmethod
+    def load(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load what gensim's `save` or ours wrote."""
+        return super(_Gensim, cls).load(*args, **kwargs)
+
+
+class _Call:
+    """What the model holds while its constructor or `train` runs, and no longer."""
+
+    def __init__(self) -> None:
+        self.scanned: gensim_corpus.ScannedFile | None = None
+        self.file: tuple[str, gensim_corpus.FileTokens] | None = None
+        self.training: Training | None = None
+        self.warned = False
+
+
+class Word2Vec(_AfterGensim):
+    """gensim.models.Word2Vec, trained in dense tiles: same arguments, same attributes, many times the speed.
+
+    The arguments of gensim's class mean what they mean there. Besides, by keyword only: `backend` ("auto", "triton",
+    "native", "torch"), `device`, `preset` ("quality", "fast"), `objective` ("negative-sampling", "nce"), `log_z`,
+    `tile`, `shared_negatives`, `tokens_in_flight`, `cap`, `cache_dir` and `cache_above`: the options of `w2vfast.Config`
+    of these names. `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were made.
+
+    gensim's own loop runs, and a warning says so, with hs=1 and in subclasses that override hooks of it.
+    """
+
+    # For models that gensim made, or an older version of this class.
+    backend, device, preset = Config.backend, Config.device, Config.preset
+    objective, log_z, cap = Config.objective, Config.log_z, Config.cap
+    tile, shared_negatives, tokens_in_flight = Config.tile, Config.shared_negatives, Config.tokens_in_flight
+    cache_dir, cache_above = Config.cache_dir, Config.cache_above
+    draw_epochs = 0  # epochs that random numbers were drawn for since the vectors were made: no two draw the same
+    loss_per_epoch: tuple[float, ...] | list[float] = ()
+    _call: _Call | None = None
+    _no_words = ""  # why the vocabulary is empty, if it is
+
+    def __init__(
+        self,
+        sentences: Iterable[Iterable[Any]] | None = None,
+        corpus_file: str | os.PathLike[str] | None = None,
+        vector_size: int = 100,
+        alpha: float = 0.025,
+        window: int = 5,
+        min_count: int = 5,
+        max_vocab_size: int | None = None,
+        sample: float = 1e-3,
+        seed: int | None = 1,
+        workers: int = 3,
+        min_alpha: float = 0.0001,
+        sg: int = 0,
+        hs: int = 0,
+        negative: int = 5,
+        ns_exponent: float = 0.75,
+        cbow_mean: int = 1,
+        hashfxn: Callable[[Any], int] = hash,
+        epochs: int = 5,
+        null_word: int = 0,
+        trim_rule: Callable[[Any, int, int], int] | None = None,
+        sorted_vocab: int = 1,
+        batch_words: int = gensim_word2vec.MAX_WORDS_IN_BATCH,
+        compute_loss: bool = False,
+        callbacks: Iterable[Any] = (),
+        comment: str | None = None,
+        max_final_vocab: int | None = None,
+        shrink_windows: bool = True,
+        *,
+        backend: str = Config.backend,
+        device: str | None = Config.device,
+        preset: str = Config.preset,
+        objective: str = Config.objective,
+        log_z: float = Config.log_z,
+        tile: int | None = Config.tile,
+        shared_negatives: int | None = Config.shared_negatives,
+        tokens_in_flight: int | None = Config.tokens_in_flight,
+        cap: float = Config.cap,
+        cache_dir: str | None = Config.cache_dir,
+        cache_above: int = Config.cache_above,
+    ) -> None:
+        own = {name: value for name, value in locals().items() if name in EXTRAS}
+        Config(**own)  # raises InputError for a value that none of them may have
+        for name, value in own.items():
+            setattr(self, name, value)
+        self._call = _Call()
+        try:
+            super().__init__(
+                sentences=sentences,
+                corpus_file=corpus_file,
+                vector_size=vector_size,
+                alpha=alpha,
+                window=window,
+                min_count=min_count,
+                max_vocab_size=max_vocab_size,
+                sample=sample,
+                seed=seed,
+                workers=workers,
+                min_alpha=min_alpha,
+                sg=sg,
+                hs=hs,
+                negative=negative,
+                ns_exponent=ns_exponent,
+                cbow_mean=cbow_mean,
+                hashfxn=hashfxn,
+                epochs=epochs,
+                null_word=null_word,
+                trim_rule=trim_rule,
+                sorted_vocab=sorted_vocab,
+                batch_words=batch_words,
+                compute_loss=compute_loss,
+                callbacks=callbacks,
+                comment=comment,
+                max_final_vocab=max_final_vocab,
+                shrink_windows=shrink_windows,
+            )
+        finally:
+            self._call = None
+
+    # wv: gensim's KeyedVectors, mended when it is first looked at after it was assigned or loaded.
+
+    @property
+    def wv(self) -> Any:
+        """The word vectors, a gensim KeyedVectors."""
+        try:
+            return mended(self.__dict__["wv"])
+        except KeyError:
+            raise AttributeError("wv") from None
+
+    @wv.setter
+    def wv(self, vectors: Any) -> None:
+        self.__dict__["wv"] = vectors
+
+    @wv.deleter
+    def wv(self) -> None:
+        del self.__dict__["wv"]
+
+    # The vocabulary and the first vectors.
+
+    def scan_vocab(
+        self,
+        corpus_iterable: Iterable[Iterable[Any]] | None = None,
+        corpus_file: str | os.PathLike[str] | None = None,
+        progress_per: int = 10000,
+        workers: int | None = None,
+        trim_rule: Callable[[Any, int, int], int] | None = None,
+    ) -> tuple[int, int]:
+        """Count the words of a corpus; return how many words and sentences it has."""
+        # What gensim prunes while it counts depends on its own order of doing so.
+        if corpus_file and trim_rule is None and not self.max_vocab_size and os.path.getsize(corpus_file):
+            try:
+                return self._scan_file(os.fspath(corpus_file), workers or max(1, self.workers))
+            except TooFewWordsError:
+                pass  # gensim's scan makes the vocabulary of one word, or of none
+        elif corpus_iterable is not None:
+            corpus_iterable = _first_checked(corpus_iterable)
+        counted: tuple[int, int] = super().scan_vocab(corpus_iterable, corpus_file, progress_per, workers, trim_rule)
+        return counted
+
+    def _scan_file(self, path: str, workers: int) -> tuple[int, int]:
+        _logger.info("collecting all words and their counts")
+        scanned = gensim_corpus.ScannedFile(path, workers, self.cache_dir, self.cache_above)
+        self.raw_vocab = scanned.raw_vocab()
+        _logger.info(
+            "collected %i word types from a corpus of %i raw words and %i sentences",
+            len(self.raw_vocab),
+            scanned.raw_words,
+            scanned.sentences,
+        )
+        if self._call is not None:
+            self._call.scanned = scanned
+        return scanned.raw_words, scanned.sentences
+
+    def prepare_vocab(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply min_count, sample and the other settings of the vocabulary to the words counted."""
+        raw: Mapping[Any, int] = self.raw_vocab
+        report = super().prepare_vocab(*args, **kwargs)
+        if not self.wv.key_to_index:
+            self._no_words = _why_empty(raw, self.effective_min_count, self.max_final_vocab)
+        return report
+
+    def init_weights(self) -> None:
+        """Reset the tables: vectors drawn from the seed as the command draws them, and zeros."""
+        if not len(self.wv.vectors) and self.seed is not None and self._gensims_loop() is None:
+            self.wv.vectors = plan.initial_vectors(len(self.wv), self.wv.vector_size, int(self.seed))
+        super().init_weights()
+        self.draw_epochs, self.loss_per_epoch = 0, []
+
+    def reset_from(self, other_model: Any) -> None:
+        """Take over another model's vocabulary and reset the tables."""
+        super().reset_from(other_model)
+        # gensim's new KeyedVectors lacks what its training needs.
+        self.wv.vectors_lockf = np.ones(1, np.float32)
+
+    # Training.
+
+    def train(
+        self,
+        corpus_iterable: Iterable[Iterable[Any]] | None = None,
+        corpus_file: str | os.PathLike[str] | None = None,
+        total_examples: int | None = None,
+        total_words: int | None = None,
+        epochs: int | None = None,
+        start_alpha: float | None = None,
+        end_alpha: float | None = None,
+        word_count: int = 0,
+        queue_factor: int = 2,
+        report_delay: float = 1.0,
+        compute_loss: bool = False,
+        callbacks: Iterable[Any] = (),
+        **kwargs: Any,
+    ) -> tuple[int, int]:
+        """Train on a corpus as gensim's `train`; returns the words trained on and the words read.
+
+        Besides gensim's errors raises ValueError for workers or window below 1, and what the corpus's iterator raises.
+        """
+        self._call = self._call or _Call()
+        try:
+            trained: tuple[int, int] = super().train(
+                corpus_iterable=corpus_iterable,
+                corpus_file=corpus_file,
+                total_examples=total_examples,
+                total_words=total_words,
+                epochs=epochs,
+                start_alpha=start_alpha,
+                end_alpha=end_alpha,
+                word_count=word_count,
+                queue_factor=queue_factor,
+                report_delay=report_delay,
+                compute_loss=compute_loss,
+                callbacks=callbacks,
+                **kwargs,
+            )
+        finally:
+            self._call = None
+        return trained
+
+    def _train_epoch(
+        self,
+        data_iterable: Iterable[Iterable[Any]],
+        cur_epoch: int = 0,
+        total_examples: int | None = None,
+        total_words: int | None = None,
+        queue_factor: int = 2,
+        report_delay: float = 1.0,
+        callbacks: Iterable[Any] = (),
+        **kwargs: Any,
+    ) -> tuple[int, int, int]:
+        if self._warn_of_gensims_loop():
+            relay = _Relay(data_iterable)
+            done: tuple[int, int, int] = super()._train_epoch(
+                relay,
+                cur_epoch=cur_epoch,
+                total_examples=total_examples,
+                total_words=total_words,
+                queue_factor=queue_factor,
+                report_delay=report_delay,
+                callbacks=callbacks,
+                **kwargs,
+            )
+            relay.raise_what_it_met()
+            return done
+        began = default_timer()
+        tokens, raw_words, examples = encode(_first_checked(data_iterable), self.wv.key_to_index)
+        if not examples and self.train_count == 0:
+            _logger.warning(
+                "EPOCH %i: train() called with an empty iterator (if not intended, be sure to provide a corpus that "
+                "offers restartable iteration = an iterable).",
+                cur_epoch,
+            )
+        read = gensim_corpus.FileTokens(tokens, raw_words, examples)
+        return self._train_tokens(read, began, cur_epoch, total_examples, total_words, report_delay, False)
+
+    def _train_epoch_corpusfile(
+        self,
+        corpus_file: str | os.PathLike[str],
+        cur_epoch: int = 0,
+        total_examples: int | None = None,
+        total_words: int | None = None,
+        callbacks: Iterable[Any] = (),
+        **kwargs: Any,
+    ) -> tuple[int, int, int]:
+        if self._warn_of_gensims_loop():
+            done: tuple[int, int, int] = super()._train_epoch_corpusfile(
+                corpus_file,
+                cur_epoch=cur_epoch,
+                total_examples=total_examples,
+                total_words=total_words,
+                callbacks=callbacks,
+                **kwargs,
+            )
+            return done
+        if not total_words:
+            raise ValueError("total_words must be provided alongside corpus_file argument.")
+        began = default_timer()
+        read = self._file_tokens(os.fspath(corpus_file))
+        delay = kwargs.get("report_delay", _REPORT_SECONDS)
+        return self._train_tokens(read, began, cur_epoch, total_examples, total_words, delay, True)
+
+    def _file_tokens(self, path: str) -> gensim_corpus.FileTokens:
+        """Return a file's words as indices: from the constructor's scan, from an epoch before, or read now."""
+        self._call = call = self._call or _Call()
+        scanned, call.scanned = call.scanned, None
+        if call.file is None or call.file[0] != path:
+            if scanned is not None and scanned.is_of(path):
+                read = scanned.take(self.wv.key_to_index)
+            else:
+                read = gensim_corpus.read_file(
+                    path, self.wv.key_to_index, self.workers, self.cache_dir, self.cache_above
+                )
+            call.file = path, read
+        return call.file[1]
+
+    def _train_tokens(
+        self,
+        read: gensim_corpus.FileTokens,
+        began: float,
+        cur_epoch: int,
+        total_examples: int | None,
+        total_words: int | None,
+        report_delay: float,
+        is_corpus_file_mode: bool,
+    ) -> tuple[int, int, int]:
+        """Train for an epoch on what was read; returns words trained, words read and jobs, as gensim counts them."""
+        self._call = call = self._call or _Call()
+        call.training = call.training or Training(self)
+        queue: Queue[Any] = Queue()  # its size is part of gensim's line of progress
+        jobs, trained, next_report = 0, 0, report_delay
+
+        def on_progress(done: StepResult, share: float) -> None:
+            nonlocal jobs, trained, next_report
+            jobs, trained = jobs + 1, trained + done.trained
+            if self.compute_loss:
+                self.running_training_loss += done.loss
+            elapsed = default_timer() - began
+            if elapsed >= next_report and share < 1:
+                examples, words = int(share * read.sentences), int(share * read.raw_words)
+                self._log_progress(
+                    None, queue, cur_epoch, examples, total_examples, words, total_words, trained, elapsed
+                )
+                next_report = elapsed + report_delay
+
+        if len(read.tokens):
+            whole = call.training.epoch(read.tokens, cur_epoch, on_progress)
+            self.draw_epochs += 1
+            self.loss_per_epoch = [*self.loss_per_epoch, whole.loss / max(whole.pairs, 1)]
+        start, end = float(self.alpha), float(self.min_alpha)
+        self.min_alpha_yet_reached = max(end, start - (start - end) * (cur_epoch + 1) / self.epochs)
+        elapsed = max(default_timer() - began, 1e-5)
+        self._log_epoch_end(
+            cur_epoch,
+            read.sentences,
+            total_examples,
+            read.raw_words,
+            total_words,
+            trained,
+            elapsed,
+            is_corpus_file_mode,
+        )
+        self.total_train_time += elapsed
+        return trained, read.raw_words, jobs
+
+    # What gensim's own loop has to do.
+
+    def _gensims_loop(self) -> str | None:
+        """Return why gensim's own loop trains this model, None where ours does."""
+        overridden = [
+            name for name in _HOOKS if name in self.__dict__ or getattr(type(self), name) is not getattr(_Gensim, name)
+        ]
+        if overridden:
+            return f"{type(self).__name__} overrides {', '.join(overridden)}, which only that loop calls"
+        if self.hs:
+            return "hs=1 (hierarchical softmax) is only there; hs=0 with negative=5 is many times faster"
+        if self.window > _LARGEST_WINDOW:
+            return f"window={self.window} is above {_LARGEST_WINDOW}, the widest that the fast kernels take"
+        if self.negative > _MOST_NEGATIVES:
+            return f"negative={self.negative} is above {_MOST_NEGATIVES}, the most that the fast kernels take"
+        if len(self.wv) == 1:
+            return "the vocabulary has one word, and the fast kernels need two to tell apart"
+        return None
+
+    def _warn_of_gensims_loop(self) -> bool:
+        """Return whether gensim's own loop is to run; the first time in a call, warn."""
+        why = self._gensims_loop()
+        if why is None:
+            return False
+        self._call = call = self._call or _Call()
+        if not call.warned:
+            warnings.warn(f"gensim's own loop trains this model, slowly: {why}", RuntimeWarning, stacklevel=4)
+            call.warned = True
+        return True
+
+    # Bad input.
+
+    def _check_corpus_sanity(
+        self, corpus_iterable: Any = None, corpus_file: str | os.PathLike[str] | None = None, passes: int = 1
+    ) -> None:
+        if isinstance(corpus_iterable, str | bytes):
+            raise TypeError(
+                f"sentences must be lists of words, not the {type(corpus_iterable).__name__} {corpus_iterable!r:.60}, "
+                "whose letters would be taken for sentences: for a text file give corpus_file=, else a list of lists"
+            )
+        packed = corpus_file is not None and os.fspath(corpus_file).lower().endswith(gensim_corpus.COMPRESSED)
+        if packed and corpus_iterable is None and os.path.isfile(corpus_file or "") and self._gensims_loop() is None:
+            return  # gensim's own reader of files cannot unpack them
+        super()._check_corpus_sanity(corpus_iterable=corpus_iterable, corpus_file=corpus_file, passes=passes)
+
+    def _check_training_sanity(
+        self, epochs: int = 0, total_examples: int | None = None, total_words: int | None = None, **kwargs: Any
+    ) -> None:
+        if self.workers < 1:
+            raise ValueError(
+                f"workers must be at least 1, not {self.workers}: no thread would train; give the number of threads "
+                f"(this machine has {os.cpu_count()} processors)"
+            )
+        if self.window < 1:
+            raise ValueError(f"window must be at least 1, not {self.window}: no word would have a neighbour")
+        if not self.wv.key_to_index and self._no_words:
+            raise RuntimeError(f"you must first build vocabulary before training the model: {self._no_words}")
+        super()._check_training_sanity(epochs=epochs, total_examples=total_examples, total_words=total_words, **kwargs)
+
+    # Saving, loading, and plain gensim.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_call"}
+
+    def _save_specials(self, *args: Any, **kwargs: Any) -> Any:
+        call = self.__dict__.pop("_call", None)
+        try:
+            return _Gensim._save_specials(self, *args, **kwargs)
+        finally:
+            self._call = call
+
+    def _load_specials(self, *args: Any, **kwargs: Any) -> None:
+        _Gensim._load_specials(self, *args, **kwargs)
+
+    @classmethod
+    def load(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a saved model, gensim's too, which becomes one of this class and trains on as such."""
+        model = _Gensim.load.__func__(cls, *args, **kwargs)
+        if type(model) is _Gensim:
+            model.__class__ = Word2Vec
+        return model
+
+    def to_gensim(self) -> Any:
+        """Return the model as plain gensim's class: it trains on there, and its file needs no w2vfast.
+
+        The vectors and the output table are shared, not copied: train one of the two. The vocabulary is the new model's
+        own.
+        """
+        model = _Gensim.__new__(_Gensim)
+        own = {*EXTRAS, "draw_epochs", "loss_per_epoch", "_no_words", "_call"}
+        model.__dict__.update({name: value for name, value in self.__dict__.items() if name not in own})
+        model.wv = plain(self.wv)
+        model.random, model.lifecycle_events = copy.deepcopy(self.random), list(self.lifecycle_events or ())
+        return model
+
+
+class _Relay:
+    """Iterates over sentences in gensim's thread, where an error would leave `train` waiting for ever, and keeps it."""
+
+    def __init__(self, sentences: Iterable[Any]) -> None:
+        self._sentences = sentences
+        self._met: BaseException | None = None
+
+    def __iter__(self) -> Any:
+        try:
+            yield from self._sentences
+        except BaseException as error:
+            self._met = error
+
+    def raise_what_it_met(self) -> None:
+        """Raise the error that ended the sentences early, if one did."""
+        if self._met is not None:
+            raise self._met
+
+
+def _first_checked(sentences: Iterable[Any]) -> Iterable[Any]:
+    """Yield sentences; raise TypeError if the first is a str of several words, whose letters would be the words."""
+    for number, sentence in enumerate(sentences):
+        if number == 0 and isinstance(sentence, str) and len(sentence.split()) > 1:
+            raise TypeError(
+                f"a sentence must be a list of words, not the str {sentence!r:.60}, whose letters would be taken for "
+                "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
+            )
+        yield sentence
+
+
+def _why_empty(raw: Mapping[Any, int], least: int, max_final_vocab: int | None) -> str:
+    if not raw:
+        return "the corpus has no words; give one with text in it (a generator that was used up has none)"
+    limit = (
+        f"min_count={least}" if max_final_vocab is None else f"max_final_vocab={max_final_vocab} (min_count={least})"
+    )
+    return (
+        f"no word reaches {limit} or is kept by trim_rule; the corpus has {sum(raw.values()):,} words, {len(raw):,} of "
+        f"them different, and the most frequent occurs {max(raw.values()):,} times: lower min_count or give more text"
+    )
