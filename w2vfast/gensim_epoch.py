@@ -29,9 +29,11 @@ _LEAST_RATE = 1e-9
 def config_of(model: Any, seed: int) -> Config:
     """Return a model's settings. Raises InputError, a ValueError, for one that cannot be had."""
     alpha = min(max(float(model.alpha), _LEAST_RATE), 1.0)
+    own: dict[str, Any] = {name: getattr(model, name) for name in EXTRAS}
+    if not model.sg:
+        own["cbow_mean"] = bool(model.cbow_mean)
     return Config(
-        **{name: getattr(model, name) for name in EXTRAS},
-        **({} if model.sg else {"cbow_mean": bool(model.cbow_mean)}),
+        **own,
         mode="sg" if model.sg else "cbow",
         vector_size=int(model.vector_size),
         window=int(model.window),

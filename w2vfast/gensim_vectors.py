@@ -18,6 +18,9 @@ class MendedVectors(KeyedVectors):  # type: ignore[misc]
     It is pickled, saved and copied as gensim's own class, so that a file of it needs no w2vfast to be read.
     """
 
+    vectors: Any
+    vectors_lockf: Any
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         # Not __newobj__, which insists on the object's own class.
         return copyreg._reconstructor, (KeyedVectors, object, None), self.__dict__  # type: ignore[attr-defined]

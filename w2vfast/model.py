@@ -18,6 +18,7 @@ import numpy as np
 from w2vfast import gensim_corpus, plan
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
+from w2vfast.gensim_bridge import AfterGensim, Gensim, Relay, first_checked, gensims_loop, why_empty
 from w2vfast.gensim_epoch import EXTRAS, Training
 from w2vfast.gensim_vectors import mended, plain
 from w2vfast.kernels.contract import StepResult
@@ -25,40 +26,8 @@ from w2vfast.python_encoder import encode
 
 __all__ = ["Word2Vec"]
 
-# Bound once: programs put our class in the place of the module's name.
-_Gensim = gensim_word2vec.Word2Vec
 _logger = gensim_word2vec.logger
-# Who overrides one of these counts on gensim's loop calling it.
-_HOOKS = (
-    *("_do_train_job", "_do_train_epoch", "_worker_loop", "_worker_loop_corpusfile"),
-    *("_job_producer", "_get_next_alpha", "_raw_word_count"),
-)
 _REPORT_SECONDS = 1.0  # between two lines of progress, as in gensim
-_LARGEST_WINDOW = 1000
-_MOST_NEGATIVES = 1000
-
-
-class _AfterGensim(_Gensim):  # type: ignore[misc]
-    """What comes after gensim's own methods that call super(Word2Vec, self).
-
-    They find `Word2Vec` in their module, where programs put our class: super() then ends here, and goes on past gensim's
-    class. Where the name is gensim's they go on by themselves.
-    """
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save the model; gensim's `load` and ours read it."""
-        super(_Gensim, self).save(*args, **kwargs)
-
-    def _save_specials(self, *args: Any, **kwargs: Any) -> Any:
-        return super(_Gensim, self)._save_specials(*args, **kwargs)
-
-    def _load_specials(self, *args: Any, **kwargs: Any) -> None:
-        super(_Gensim, self)._load_specials(*args, **kwargs)
-
-    @classmethod
-    def load(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load what gensim's `save` or ours wrote."""
-        return super(_Gensim, cls).load(*args, **kwargs)
 
 
 class _Call:
@@ -71,13 +40,14 @@ class _Call:
         self.warned = False
 
 
-class Word2Vec(_AfterGensim):
+class Word2Vec(AfterGensim):
     """gensim.models.Word2Vec, trained in dense tiles: same arguments, same attributes, many times the speed.
 
     The arguments of gensim's class mean what they mean there. Besides, by keyword only: `backend` ("auto", "triton",
     "native", "torch"), `device`, `preset` ("quality", "fast"), `objective` ("negative-sampling", "nce"), `log_z`,
-    `tile`, `shared_negatives`, `tokens_in_flight`, `cap`, `cache_dir` and `cache_above`: the options of `w2vfast.Config`
-    of these names. `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were made.
+    `tile`, `shared_negatives`, `tokens_in_flight`, `cap`, `cache_dir` and `cache_above`: the options of
+    `w2vfast.Config` of these names. `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were
+    made.
 
     gensim's own loop runs, and a warning says so, with hs=1 and in subclasses that override hooks of it.
     """
@@ -208,7 +178,7 @@ class Word2Vec(_AfterGensim):
             except TooFewWordsError:
                 pass  # gensim's scan makes the vocabulary of one word, or of none
         elif corpus_iterable is not None:
-            corpus_iterable = _first_checked(corpus_iterable)
+            corpus_iterable = first_checked(corpus_iterable)
         counted: tuple[int, int] = super().scan_vocab(corpus_iterable, corpus_file, progress_per, workers, trim_rule)
         return counted
 
@@ -231,12 +201,12 @@ class Word2Vec(_AfterGensim):
         raw: Mapping[Any, int] = self.raw_vocab
         report = super().prepare_vocab(*args, **kwargs)
         if not self.wv.key_to_index:
-            self._no_words = _why_empty(raw, self.effective_min_count, self.max_final_vocab)
+            self._no_words = why_empty(raw, self.effective_min_count, self.max_final_vocab)
         return report
 
     def init_weights(self) -> None:
         """Reset the tables: vectors drawn from the seed as the command draws them, and zeros."""
-        if not len(self.wv.vectors) and self.seed is not None and self._gensims_loop() is None:
+        if not len(self.wv.vectors) and self.seed is not None and gensims_loop(self) is None:
             self.wv.vectors = plan.initial_vectors(len(self.wv), self.wv.vector_size, int(self.seed))
         super().init_weights()
         self.draw_epochs, self.loss_per_epoch = 0, []
@@ -302,7 +272,7 @@ class Word2Vec(_AfterGensim):
         **kwargs: Any,
     ) -> tuple[int, int, int]:
         if self._warn_of_gensims_loop():
-            relay = _Relay(data_iterable)
+            relay = Relay(data_iterable)
             done: tuple[int, int, int] = super()._train_epoch(
                 relay,
                 cur_epoch=cur_epoch,
@@ -316,7 +286,7 @@ class Word2Vec(_AfterGensim):
             relay.raise_what_it_met()
             return done
         began = default_timer()
-        tokens, raw_words, examples = encode(_first_checked(data_iterable), self.wv.key_to_index)
+        tokens, raw_words, examples = encode(first_checked(data_iterable), self.wv.key_to_index)
         if not examples and self.train_count == 0:
             _logger.warning(
                 "EPOCH %i: train() called with an empty iterator (if not intended, be sure to provide a corpus that "
@@ -415,28 +385,9 @@ class Word2Vec(_AfterGensim):
         self.total_train_time += elapsed
         return trained, read.raw_words, jobs
 
-    # What gensim's own loop has to do.
-
-    def _gensims_loop(self) -> str | None:
-        """Return why gensim's own loop trains this model, None where ours does."""
-        overridden = [
-            name for name in _HOOKS if name in self.__dict__ or getattr(type(self), name) is not getattr(_Gensim, name)
-        ]
-        if overridden:
-            return f"{type(self).__name__} overrides {', '.join(overridden)}, which only that loop calls"
-        if self.hs:
-            return "hs=1 (hierarchical softmax) is only there; hs=0 with negative=5 is many times faster"
-        if self.window > _LARGEST_WINDOW:
-            return f"window={self.window} is above {_LARGEST_WINDOW}, the widest that the fast kernels take"
-        if self.negative > _MOST_NEGATIVES:
-            return f"negative={self.negative} is above {_MOST_NEGATIVES}, the most that the fast kernels take"
-        if len(self.wv) == 1:
-            return "the vocabulary has one word, and the fast kernels need two to tell apart"
-        return None
-
     def _warn_of_gensims_loop(self) -> bool:
         """Return whether gensim's own loop is to run; the first time in a call, warn."""
-        why = self._gensims_loop()
+        why = gensims_loop(self)
         if why is None:
             return False
         self._call = call = self._call or _Call()
@@ -456,7 +407,7 @@ class Word2Vec(_AfterGensim):
                 "whose letters would be taken for sentences: for a text file give corpus_file=, else a list of lists"
             )
         packed = corpus_file is not None and os.fspath(corpus_file).lower().endswith(gensim_corpus.COMPRESSED)
-        if packed and corpus_iterable is None and os.path.isfile(corpus_file or "") and self._gensims_loop() is None:
+        if packed and corpus_iterable is None and os.path.isfile(corpus_file or "") and gensims_loop(self) is None:
             return  # gensim's own reader of files cannot unpack them
         super()._check_corpus_sanity(corpus_iterable=corpus_iterable, corpus_file=corpus_file, passes=passes)
 
@@ -480,20 +431,16 @@ class Word2Vec(_AfterGensim):
         return {name: value for name, value in self.__dict__.items() if name != "_call"}
 
     def _save_specials(self, *args: Any, **kwargs: Any) -> Any:
-        call = self.__dict__.pop("_call", None)
-        try:
-            return _Gensim._save_specials(self, *args, **kwargs)
-        finally:
-            self._call = call
+        return Gensim._save_specials(self, *args, **kwargs)
 
     def _load_specials(self, *args: Any, **kwargs: Any) -> None:
-        _Gensim._load_specials(self, *args, **kwargs)
+        Gensim._load_specials(self, *args, **kwargs)
 
     @classmethod
     def load(cls, *args: Any, **kwargs: Any) -> Any:
         """Load a saved model, gensim's too, which becomes one of this class and trains on as such."""
-        model = _Gensim.load.__func__(cls, *args, **kwargs)
-        if type(model) is _Gensim:
+        model = Gensim.load.__func__(cls, *args, **kwargs)
+        if type(model) is Gensim:
             model.__class__ = Word2Vec
         return model
 
@@ -503,51 +450,9 @@ class Word2Vec(_AfterGensim):
         The vectors and the output table are shared, not copied: train one of the two. The vocabulary is the new model's
         own.
         """
-        model = _Gensim.__new__(_Gensim)
+        model = Gensim.__new__(Gensim)
         own = {*EXTRAS, "draw_epochs", "loss_per_epoch", "_no_words", "_call"}
         model.__dict__.update({name: value for name, value in self.__dict__.items() if name not in own})
         model.wv = plain(self.wv)
         model.random, model.lifecycle_events = copy.deepcopy(self.random), list(self.lifecycle_events or ())
         return model
-
-
-class _Relay:
-    """Iterates over sentences in gensim's thread, where an error would leave `train` waiting for ever, and keeps it."""
-
-    def __init__(self, sentences: Iterable[Any]) -> None:
-        self._sentences = sentences
-        self._met: BaseException | None = None
-
-    def __iter__(self) -> Any:
-        try:
-            yield from self._sentences
-        except BaseException as error:
-            self._met = error
-
-    def raise_what_it_met(self) -> None:
-        """Raise the error that ended the sentences early, if one did."""
-        if self._met is not None:
-            raise self._met
-
-
-def _first_checked(sentences: Iterable[Any]) -> Iterable[Any]:
-    """Yield sentences; raise TypeError if the first is a str of several words, whose letters would be the words."""
-    for number, sentence in enumerate(sentences):
-        if number == 0 and isinstance(sentence, str) and len(sentence.split()) > 1:
-            raise TypeError(
-                f"a sentence must be a list of words, not the str {sentence!r:.60}, whose letters would be taken for "
-                "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
-            )
-        yield sentence
-
-
-def _why_empty(raw: Mapping[Any, int], least: int, max_final_vocab: int | None) -> str:
-    if not raw:
-        return "the corpus has no words; give one with text in it (a generator that was used up has none)"
-    limit = (
-        f"min_count={least}" if max_final_vocab is None else f"max_final_vocab={max_final_vocab} (min_count={least})"
-    )
-    return (
-        f"no word reaches {limit} or is kept by trim_rule; the corpus has {sum(raw.values()):,} words, {len(raw):,} of "
-        f"them different, and the most frequent occurs {max(raw.values()):,} times: lower min_count or give more text"
-    )

@@ -1,0 +1,100 @@
+"""What stands between gensim's Word2Vec and ours: its super() calls, its threads, and what a corpus is refused for."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+# Bound once: programs put our class in the place of the module's name.
+from gensim.models.word2vec import Word2Vec as Gensim
+
+__all__ = ["AfterGensim", "Gensim", "Relay", "first_checked", "gensims_loop", "why_empty"]
+
+# Methods that only gensim's own loop calls: who overrides one counts on that.
+HOOKS = (
+    *("_do_train_job", "_do_train_epoch", "_worker_loop", "_worker_loop_corpusfile"),
+    *("_job_producer", "_get_next_alpha", "_raw_word_count"),
+)
+LARGEST_WINDOW = 1000  # what Config takes
+MOST_NEGATIVES = 1000
+
+
+class AfterGensim(Gensim):  # type: ignore[misc]
+    """What comes after gensim's own methods that call super(Word2Vec, self).
+
+    They find `Word2Vec` in their module, where programs put our class: super() then ends here, and goes on past
+    gensim's class. Where the name is gensim's they go on by themselves.
+    """
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model; gensim's `load` and ours read it."""
+        super(Gensim, self).save(*args, **kwargs)
+
+    def _save_specials(self, *args: Any, **kwargs: Any) -> Any:
+        return super(Gensim, self)._save_specials(*args, **kwargs)
+
+    def _load_specials(self, *args: Any, **kwargs: Any) -> None:
+        super(Gensim, self)._load_specials(*args, **kwargs)
+
+    @classmethod
+    def load(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load what gensim's `save` or ours wrote."""
+        return super(Gensim, cls).load(*args, **kwargs)
+
+
+def gensims_loop(model: Any) -> str | None:
+    """Return why gensim's own loop has to train a model, None where ours can."""
+    kind = type(model)
+    overridden = [name for name in HOOKS if name in vars(model) or getattr(kind, name) is not getattr(Gensim, name)]
+    if overridden:
+        return f"{kind.__name__} overrides {', '.join(overridden)}, which only that loop calls"
+    if model.hs:
+        return "hs=1 (hierarchical softmax) is only there; hs=0 with negative=5 is many times faster"
+    if model.window > LARGEST_WINDOW:
+        return f"window={model.window} is above {LARGEST_WINDOW}, the widest that the fast kernels take"
+    if model.negative > MOST_NEGATIVES:
+        return f"negative={model.negative} is above {MOST_NEGATIVES}, the most that the fast kernels take"
+    if len(model.wv) == 1:
+        return "the vocabulary has one word, and the fast kernels need two to tell apart"
+    return None
+
+
+class Relay:
+    """Iterates over sentences in gensim's thread, where an error would leave `train` waiting for ever, and keeps it."""
+
+    def __init__(self, sentences: Iterable[Any]) -> None:
+        self._sentences = sentences
+        self._met: BaseException | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._sentences
+        except BaseException as error:
+            self._met = error
+
+    def raise_what_it_met(self) -> None:
+        """Raise the error that ended the sentences early, if one did."""
+        if self._met is not None:
+            raise self._met
+
+
+def first_checked(sentences: Iterable[Any]) -> Iterable[Any]:
+    """Yield sentences; raise TypeError if the first is a str of several words, whose letters would be the words."""
+    for number, sentence in enumerate(sentences):
+        if number == 0 and isinstance(sentence, str) and len(sentence.split()) > 1:
+            raise TypeError(
+                f"a sentence must be a list of words, not the str {sentence!r:.60}, whose letters would be taken for "
+                "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
+            )
+        yield sentence
+
+
+def why_empty(raw: Mapping[Any, int], least: int, max_final_vocab: int | None) -> str:
+    """Return the cause of an empty vocabulary, and the remedy, from the counts of all words."""
+    if not raw:
+        return "the corpus has no words; give one with text in it (a generator that was used up has none)"
+    limit = (
+        f"min_count={least}" if max_final_vocab is None else f"max_final_vocab={max_final_vocab} (min_count={least})"
+    )
+    return (
+        f"no word reaches {limit} or is kept by trim_rule; the corpus has {sum(raw.values()):,} words, {len(raw):,} of "
+        f"them different, and the most frequent occurs {max(raw.values()):,} times: lower min_count or give more text"
+    )
