@@ -25,7 +25,7 @@ def test_every_example_is_tested():
 
 def test_real_text(tmp_path):
     out = run("real_text.py", "--epochs", "10", cwd=tmp_path)
-    assert "106 articles, 453," in out
+    assert "106 articles, 452,944 words" in out
     (spearman,) = re.findall(r"Spearman ([-0-9.]+)", out)
     assert 40 < float(spearman) < 80
     assert re.search(r"^  war .*\b(army|military|battle|soviet|vietnam|civil|wars|allied|peace)\b", out, re.MULTILINE)
