@@ -122,3 +122,11 @@ def test_vectors_are_close_to_gensims_in_what_they_say(themed_sentences, model):
 def test_doc2vec_and_fasttext_are_left_alone():
     assert not issubclass(gensim.models.Doc2Vec, Word2Vec)
     assert not issubclass(gensim.models.FastText, Word2Vec)
+
+
+def test_a_file_that_is_not_utf8_is_read_with_replacements(tmp_path):
+    (tmp_path / "latin1.txt").write_bytes("café au lait\n".encode("latin-1") * 20)
+    path = str(tmp_path / "latin1.txt")
+    assert sorted(Word2Vec(corpus_file=path, **SMALL).wv.index_to_key) == ["au", "caf\ufffd", "lait"]
+    with pytest.raises(UnicodeDecodeError):
+        gensim.models.Word2Vec(corpus_file=path, **SMALL)
