@@ -1,4 +1,4 @@
-"""w2vfast.Word2Vec itself: gensim's signature, the command's bits, rates, losses, files, and gensim's defects mended."""
+"""w2vfast.Word2Vec itself: gensim's signature, the command's bits, rates, losses, files; gensim's defects mended."""
 
 import copy
 import inspect
@@ -250,7 +250,7 @@ def test_epochs_of_different_length_end_at_min_alpha(monkeypatch):
     assert last.learning_rate(len(last.chunks) - 1, seen.jobs[-1].chunk_size) == pytest.approx(0.02, abs=2e-4)
 
 
-def test_losses(caplog):
+def test_losses():
     losses = []
 
     class Read(CallbackAny2Vec):
@@ -262,10 +262,12 @@ def test_losses(caplog):
     steps = np.diff([0.0, *losses])
     assert (steps > 0).all()
     assert losses[-1] == model.get_latest_training_loss() == model.running_training_loss
-    # The mean a pair is the sum over as many pairs in each epoch as windows were formed.
     assert len(model.loss_per_epoch) == 4
     assert model.loss_per_epoch[0] > model.loss_per_epoch[-1] > 0
-    np.testing.assert_allclose(steps / model.loss_per_epoch, 29 * 50, rtol=1e-6)
+    # One sentence of nine is one word, without a window; a word may be cut off at the end of a chunk.
+    windows = steps / model.loss_per_epoch
+    assert (np.abs(windows - 28 * 50) < 10).all()
+    np.testing.assert_allclose(windows, np.round(windows[0]), rtol=1e-9)
     model.train(common_texts, total_examples=9, epochs=1)
     assert model.get_latest_training_loss() == 0  # not asked for
     assert len(model.loss_per_epoch) == 5
@@ -279,7 +281,7 @@ def test_a_loss_past_float32_still_grows():
     assert 0 < model.running_training_loss - before < 1000
 
 
-def test_log_has_gensims_lines(caplog, monkeypatch):
+def test_log_has_gensims_lines(caplog):
     with caplog.at_level(logging.INFO, logger="gensim"):
         model = Word2Vec(common_texts * 200, **TINY | {"epochs": 1})
         model.train(common_texts * 200, total_examples=1800, epochs=1, report_delay=0)
@@ -346,12 +348,13 @@ def test_gensims_models_load_and_train_on(name, tmp_path, request):
 
 
 @pytest.mark.parametrize(
-    "old", ["word2vec_3.3", "model-from-gensim-3.8.0.w2v", "word2vec_pre_kv_py3_4", "word2vec_pre_kv_sep_py3_4"]
+    "old",
+    ["word2vec_3.3", "model-from-gensim-3.8.0.w2v", "old_w2v_models/w2v_1.0.0.mdl", "old_w2v_models/w2v_2.3.0.mdl"],
 )
 def test_old_models_of_gensims_wheel_train_on(old):
     model = Word2Vec.load(datapath(old))
     assert type(model) is Word2Vec
-    sentences = [list(model.wv.index_to_key[:8])] * 20
+    model.sample, sentences = 0, [list(model.wv.index_to_key[:8])] * 20
     before = tables(model) if not model.hs else None
     if model.hs:
         with pytest.warns(RuntimeWarning, match="hs=1"):
@@ -371,8 +374,12 @@ def test_to_gensim_trains_on_and_is_saved_without_us(tmp_path):
     assert set(vars(plain)) == set(vars(Gensim(common_texts, **TINY)))
     plain.save(str(tmp_path / "plain"))
     assert b"w2vfast" not in (tmp_path / "plain").read_bytes()
-    code = f"import sys; sys.modules['w2vfast'] = None; from gensim.models import Word2Vec as W; m = W.load({str(tmp_path / 'plain')!r})"
-    code += "\nm.build_vocab([['new', 'words'] * 3], update=True); print(m.train([['new', 'human']], total_examples=1, epochs=1)[1])"
+    code = (
+        "import sys; sys.modules['w2vfast'] = None; from gensim.models import Word2Vec\n"
+        f"model = Word2Vec.load({str(tmp_path / 'plain')!r})\n"
+        "model.build_vocab([['new', 'words'] * 3], update=True)\n"
+        "print(model.train([['new', 'human']], total_examples=1, epochs=1)[1])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "2\n"
     plain.build_vocab([["new", "words"]], update=True)
@@ -394,7 +401,7 @@ def test_loading_what_is_no_model(tmp_path):
     model.wv.save(str(tmp_path / "wv"))
     with pytest.raises(AttributeError, match="can't be loaded"):
         Word2Vec.load(str(tmp_path / "wv"))
-    with pytest.raises(AttributeError, match="called on class"):
+    with pytest.raises(AttributeError, match="called on a class"):
         model.load(str(tmp_path / "wv"))
 
 
@@ -439,7 +446,7 @@ def test_long_sentences_are_trained_whole(tmp_path, workers):
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_workers_below_one(workers):
-    with pytest.raises(ValueError, match="workers must be at least 1.*no thread would train.*give the number"):
+    with pytest.raises(ValueError, match=r"workers must be at least 1.*no thread would train.*give the number"):
         Word2Vec(common_texts, **TINY | {"workers": workers})
 
 
@@ -506,7 +513,7 @@ def test_a_str_as_sentences_and_as_a_sentence():
     with pytest.raises(TypeError, match="split it"):
         model.train(["hello world"], total_examples=1, epochs=1)
     # A word alone may be meant as its letters, as gensim takes it, with its warning in the log.
-    assert len(Word2Vec(["human", "machine"], **TINY).wv) == 9
+    assert len(Word2Vec(["human", "machine"], **TINY).wv) == 8
 
 
 def test_an_empty_vocabulary_names_its_cause(tmp_path):
@@ -523,7 +530,7 @@ def test_an_empty_vocabulary_names_its_cause(tmp_path):
 
 def test_analogies_without_a_question_to_ask():
     model = Word2Vec(common_texts, **TINY)
-    with pytest.raises(ValueError, match="no question of .* has all its words among the 12"):
+    with pytest.raises(ValueError, match=r"no question of .* has all its words among the 12"):
         model.wv.evaluate_word_analogies(datapath("questions-words.txt"))
 
 
@@ -547,7 +554,7 @@ def test_predict_output_word_reset_from_and_estimates():
     other.reset_from(model)
     assert other.wv.key_to_index == model.wv.key_to_index
     other.train(common_texts, total_examples=9, epochs=1)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="init_sims"):
         model.init_sims(replace=True)
     np.testing.assert_allclose(np.linalg.norm(model.wv.vectors, axis=1), 1, rtol=1e-5)
     with pytest.raises(RuntimeError, match="hierarchical softmax"):
