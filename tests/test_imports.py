@@ -25,7 +25,7 @@ LAYERS = [
     *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
     *("run", "scoring", "trainer", "account", "screen", "demo", "train"),
-    *("python_encoder", "gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),
+    *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),
 ]
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Generator, Iterator
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from typing import TypeVar
 
 from w2vfast.errors import InputError
 from w2vfast.inputs import TextInput
+
+Block = TypeVar("Block")
 
 MAX_WORD_BYTES = 1 << 30  # a longer 'word' means that the input is not text, and must not fill the memory
 
@@ -30,12 +33,15 @@ def whole_words(text: TextInput, block_size: int) -> Generator[tuple[bytes, int]
     yield b"".join(unfinished), text.position()
 
 
-def read_ahead(blocks: Iterator[tuple[bytes, int]], ahead: int = 2) -> Generator[tuple[bytes, int], None, None]:
-    """Yield from `blocks`, which a thread runs up to `ahead` blocks in front: decompression goes on beside scanning."""
-    queue: Queue[tuple[bytes, int] | BaseException | None] = Queue(ahead)
+def read_ahead(blocks: Iterator[Block], ahead: int = 2) -> Generator[Block, None, None]:
+    """Yield from `blocks`, which a thread runs up to `ahead` blocks in front: what makes them goes on meanwhile.
+
+    What `blocks` raises is raised here.
+    """
+    queue: Queue[Block | BaseException | None] = Queue(ahead)
     stopped = Event()
 
-    def put(item: tuple[bytes, int] | BaseException | None) -> None:
+    def put(item: Block | BaseException | None) -> None:
         while not stopped.is_set():
             try:
                 queue.put(item, timeout=0.1)

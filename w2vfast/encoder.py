@@ -55,6 +55,25 @@ def encode(
         return store.finish([same], renumber_with_numpy, kept), raw, count
 
 
+def blocks(
+    sentences: Sentences, key_to_index: dict[Any, int], block_tokens: int
+) -> Generator[tuple[Ids, int, int], None, None]:
+    """Yield what `encode` returns, of as many whole sentences at a time as `block_tokens` known tokens take.
+
+    A block is empty only where all sentences are without a known token.
+    """
+    parts: list[Ids] = []
+    raw = several = kept = 0
+    for ids, raw_words, sentences_read in _encoded(sentences, key_to_index, native=True):
+        parts.append(ids)
+        raw, several, kept = raw + raw_words, several + sentences_read, kept + len(ids)
+        if kept >= block_tokens:
+            yield np.concatenate(parts), raw, several
+            parts, raw, several, kept = [], 0, 0, 0
+    if several:
+        yield np.concatenate(parts), raw, several
+
+
 def _encoded(
     sentences: Sentences, key_to_index: dict[Any, int], native: bool
 ) -> Generator[tuple[Ids, int, int], None, None]:

@@ -1,7 +1,8 @@
 """Trains a gensim model's own arrays for an epoch: its attributes become a Config, its rates the visits'."""
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from w2vfast import backends, jobs, plan, tiles
 from w2vfast.config import Config
 from w2vfast.jobs import Work
-from w2vfast.kernels.contract import StepResult, Visit, chunk_count
+from w2vfast.kernels.contract import Step, StepResult, Visit, chunk_count
 from w2vfast.run import MOST_CHUNKS_AT_ONCE, REPORT_SECONDS, diverged
 from w2vfast.tokens import Ids
 
@@ -55,41 +56,73 @@ class Training:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._seed = int(np.random.SeedSequence().entropy) % 2**64 if model.seed is None else int(model.seed)
+        self._seed = secrets.randbits(64) if model.seed is None else int(model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
 
-    def epoch(self, tokens: Ids, cur_epoch: int, on_progress: Callable[[StepResult, float], None]) -> StepResult:
-        """Train on an epoch's tokens (one at least); `on_progress` hears of each advance and the share now done.
+    def epoch(
+        self,
+        blocks: Iterable[Ids],
+        expected: int,
+        cur_epoch: int,
+        on_progress: Callable[[StepResult, float], None],
+    ) -> StepResult:
+        """Train on an epoch's tokens, `expected` of them, in blocks, each visited in an order of its own.
 
-        The model's attributes are read anew: a callback may have changed any of them between two epochs. Raises
-        ValueError for what cannot be honoured, and DivergenceError.
+        `on_progress` hears of each advance and the share now done. The model's attributes are read anew: a callback may
+        have changed any of them between two epochs. Raises ValueError for what cannot be honoured, and DivergenceError.
         """
+        whole, before, step, work = StepResult(0.0, 0, 0), 0, None, None
+        for tokens in blocks:
+            if not len(tokens):
+                continue
+            if step is None or work is None:
+                step, work, config = self._begin(tokens, expected)
+            else:
+                step.replace_tokens(tokens)
+            for done, place in self._block(step, work, config, tokens, before, expected, cur_epoch):
+                whole = whole + done
+                on_progress(done, min(1.0, (before + place) / expected))
+            before += len(tokens)
+            self._model.draw_epochs += 1
+        if step is not None:
+            step.tables()  # brings the model's arrays up to date
+        return whole
+
+    def _begin(self, tokens: Ids, expected: int) -> tuple[Step, Work, Config]:
+        """Return a step on the model's tables, for the first tokens of an epoch."""
         model = self._model
         config = config_of(model, self._seed)
         choice = backends.choose(config)
         if self._made is None:
             logger.info("backend %s on %s: %s", choice.name, choice.device, choice.reason)
-        work = self._work(config, choice, tokens)
+        work = self._work(config, choice, tokens, expected)
         job = replace(
             work.job,
             tokens=tokens,
-            chunk_size=plan.chunk_size(len(tokens), config.window),
+            chunk_size=plan.chunk_size(expected, config.window),
             in_scale=in_scale(model, len(model.wv)),
         )
         model.wv.vectors, model.syn1neg = trainable(model.wv.vectors), trainable(model.syn1neg)
         step = backends.create_step(choice, job, model.wv.vectors, model.syn1neg, config.workers)
+        return step, replace(work, job=job), config
+
+    def _block(
+        self, step: Step, work: Work, config: Config, tokens: Ids, before: int, expected: int, cur_epoch: int
+    ) -> Iterator[tuple[StepResult, int]]:
+        """Visit a block's chunks, some at a time; yields what was done and how many of the block's tokens are."""
+        model, job = self._model, work.job
         start_rate, end_rate = max(float(model.alpha), 0.0), max(float(model.min_alpha), 0.0)
         order = plan.chunk_order(chunk_count(job, tokens), self._seed, model.draw_epochs)
-        whole, place, at_once = StepResult(0.0, 0, 0), 0, job.chunks_in_group
+        place, at_once = 0, job.chunks_in_group
         while place < len(order):
             began = time.perf_counter()
             chunks = np.ascontiguousarray(order[place : place + at_once])
-            before = place + np.arange(len(chunks), dtype=np.int64)
+            ranks = place + np.arange(len(chunks), dtype=np.int64)
             done = step.train(
                 Visit(
                     chunks=chunks,
-                    done=cur_epoch * len(tokens) + before * job.chunk_size,
-                    total=config.epochs * len(tokens),
+                    done=cur_epoch * expected + before + ranks * job.chunk_size,
+                    total=config.epochs * expected,
                     start_rate=max(start_rate, end_rate),  # as in gensim, a rate below the end's is raised to it
                     end_rate=end_rate,
                     draw_epoch=model.draw_epochs,
@@ -98,22 +131,20 @@ class Training:
             )
             if not np.isfinite(done.loss):
                 raise diverged(work, config)
-            whole, place = whole + done, place + len(chunks)
+            place += len(chunks)
             if time.perf_counter() - began < REPORT_SECONDS / 2 and at_once < MOST_CHUNKS_AT_ONCE:
                 at_once *= 2
-            on_progress(done, place / len(order))
-        step.tables()  # brings the model's arrays up to date
-        return whole
+            yield done, min(place * job.chunk_size, len(tokens))
 
-    def _work(self, config: Config, choice: backends.Choice, tokens: Ids) -> Work:
+    def _work(self, config: Config, choice: backends.Choice, tokens: Ids, expected: int) -> Work:
         """Return the work of an epoch: what was made for the one before, if that still holds."""
         counts = np.array(self._model.wv.expandos["count"], np.int64)
         keep = keep_probability(self._model, counts)
         made = self._made
         if made and made[0] == config and np.array_equal(made[1], counts) and np.array_equal(made[2], keep):
             return made[3]
-        trained = len(tokens) * float(counts @ keep) / max(float(counts.sum()), 1.0) * config.epochs
-        settings = tiles.choose(config, choice.name, choice.device, trained, len(tokens))
+        trained = expected * float(counts @ keep) / max(float(counts.sum()), 1.0) * config.epochs
+        settings = tiles.choose(config, choice.name, choice.device, trained, expected)
         work = jobs.make(tokens, counts, keep, config, settings)
         self._made = config, counts, keep, work
         return work

@@ -7,7 +7,10 @@ its checks, callbacks and log, stays gensim's, and so do vocabulary, saving and 
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 from queue import Queue
 from timeit import default_timer
 from typing import Any
@@ -15,19 +18,22 @@ from typing import Any
 import gensim.models.word2vec as gensim_word2vec
 import numpy as np
 
-from w2vfast import gensim_corpus, plan
+from w2vfast import encoder, gensim_corpus, plan
+from w2vfast.blocks import read_ahead
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
 from w2vfast.gensim_bridge import AfterGensim, Gensim, Relay, first_checked, gensims_loop, why_empty
 from w2vfast.gensim_epoch import EXTRAS, Training
 from w2vfast.gensim_vectors import mended, plain
 from w2vfast.kernels.contract import StepResult
-from w2vfast.python_encoder import encode
+from w2vfast.tokens import Ids
 
 __all__ = ["Word2Vec"]
 
 _logger = gensim_word2vec.logger
 _REPORT_SECONDS = 1.0  # between two lines of progress, as in gensim
+# Sentences of more known tokens than this are encoded a block at a time, beside the training on the block before.
+STREAM_TOKENS = 1 << 21
 
 
 class _Call:
@@ -38,6 +44,20 @@ class _Call:
         self.file: tuple[str, Mapping[Any, int], gensim_corpus.FileTokens] | None = None
         self.training: Training | None = None
         self.warned = False
+
+
+class Reading:
+    """An epoch's tokens, block by block, `expected` of them in all; counts raw words and sentences as they are read."""
+
+    def __init__(self, blocks: Iterable[tuple[Ids, int, int]], expected: int) -> None:
+        self._blocks, self.expected = blocks, expected
+        self.raw_words = self.sentences = 0
+
+    def __iter__(self) -> Iterator[Ids]:
+        for tokens, raw_words, sentences in self._blocks:
+            self.raw_words += raw_words
+            self.sentences += sentences
+            yield tokens
 
 
 class Word2Vec(AfterGensim):
@@ -179,6 +199,9 @@ class Word2Vec(AfterGensim):
                 pass  # gensim's scan makes the vocabulary of one word, or of none
         elif corpus_iterable is not None:
             corpus_iterable = first_checked(corpus_iterable)
+            own_scan = type(self)._scan_vocab is not Gensim._scan_vocab
+            if trim_rule is None and not self.max_vocab_size and not own_scan:
+                return self._scan_sentences(corpus_iterable)
         counted: tuple[int, int] = super().scan_vocab(corpus_iterable, corpus_file, progress_per, workers, trim_rule)
         return counted
 
@@ -186,15 +209,24 @@ class Word2Vec(AfterGensim):
         _logger.info("collecting all words and their counts")
         scanned = gensim_corpus.ScannedFile(path, workers, self.cache_dir, self.cache_above)
         self.raw_vocab = scanned.raw_vocab()
+        if self._call is not None:
+            self._call.scanned = scanned
+        return self._collected(scanned.raw_words, scanned.sentences)
+
+    def _scan_sentences(self, sentences: Iterable[Iterable[Any]]) -> tuple[int, int]:
+        _logger.info("collecting all words and their counts")
+        counts, raw_words, examples = encoder.count(sentences)
+        self.raw_vocab = defaultdict(int, counts)
+        return self._collected(raw_words, examples)
+
+    def _collected(self, raw_words: int, examples: int) -> tuple[int, int]:
         _logger.info(
             "collected %i word types from a corpus of %i raw words and %i sentences",
             len(self.raw_vocab),
-            scanned.raw_words,
-            scanned.sentences,
+            raw_words,
+            examples,
         )
-        if self._call is not None:
-            self._call.scanned = scanned
-        return scanned.raw_words, scanned.sentences
+        return raw_words, examples
 
     def prepare_vocab(self, *args: Any, **kwargs: Any) -> Any:
         """Apply min_count, sample and the other settings of the vocabulary to the words counted."""
@@ -295,15 +327,33 @@ class Word2Vec(AfterGensim):
             relay.raise_what_it_met()
             return done
         began = default_timer()
-        tokens, raw_words, examples = encode(first_checked(data_iterable), self.wv.key_to_index)
-        if not examples and self.train_count == 0:
+        sentences, index = first_checked(data_iterable), self.wv.key_to_index
+        expected = self._expected_tokens(total_examples, total_words)
+        if expected > STREAM_TOKENS:
+            ahead = read_ahead(encoder.blocks(sentences, index, STREAM_TOKENS), 1)
+            with closing(ahead):
+                return self._train_tokens(
+                    Reading(ahead, expected), began, cur_epoch, total_examples, total_words, report_delay, False
+                )
+        folder = None if self.cache_dir is None else Path(self.cache_dir)
+        read = encoder.encode(sentences, index, memory_limit=self.cache_above, cache_dir=folder)
+        if not read[2] and self.train_count == 0:
             _logger.warning(
                 "EPOCH %i: train() called with an empty iterator (if not intended, be sure to provide a corpus that "
                 "offers restartable iteration = an iterable).",
                 cur_epoch,
             )
-        read = gensim_corpus.FileTokens(tokens, raw_words, examples)
-        return self._train_tokens(read, began, cur_epoch, total_examples, total_words, report_delay, False)
+        return self._train_tokens(
+            Reading([read], len(read[0])), began, cur_epoch, total_examples, total_words, report_delay, False
+        )
+
+    def _expected_tokens(self, total_examples: int | None, total_words: int | None) -> int:
+        """Return how many words of the vocabulary an epoch is said to have, 0 where nothing tells."""
+        if not self.corpus_total_words or not self.corpus_count:
+            return 0
+        words = total_words or (total_examples or 0) * self.corpus_total_words / self.corpus_count
+        known = float(np.sum(self.wv.expandos["count"], dtype=np.float64))
+        return int(words * min(1.0, known / self.corpus_total_words))
 
     def _train_epoch_corpusfile(
         self,
@@ -329,7 +379,8 @@ class Word2Vec(AfterGensim):
         began = default_timer()
         read = self._file_tokens(os.fspath(corpus_file))
         delay = kwargs.get("report_delay", _REPORT_SECONDS)
-        return self._train_tokens(read, began, cur_epoch, total_examples, total_words, delay, True)
+        reading = Reading([(read.tokens, read.raw_words, read.sentences)], len(read.tokens))
+        return self._train_tokens(reading, began, cur_epoch, total_examples, total_words, delay, True)
 
     def _file_tokens(self, path: str) -> gensim_corpus.FileTokens:
         """Return a file's words as indices: from the constructor's scan, from an epoch before, or read now."""
@@ -347,7 +398,7 @@ class Word2Vec(AfterGensim):
 
     def _train_tokens(
         self,
-        read: gensim_corpus.FileTokens,
+        read: "Reading",
         began: float,
         cur_epoch: int,
         total_examples: int | None,
@@ -368,15 +419,14 @@ class Word2Vec(AfterGensim):
                 self.running_training_loss += done.loss
             elapsed = default_timer() - began
             if elapsed >= next_report and share < 1:
-                examples, words = int(share * read.sentences), int(share * read.raw_words)
+                examples, words = int(share * (total_examples or 0)), int(share * (total_words or 0))
                 self._log_progress(
                     None, queue, cur_epoch, examples, total_examples, words, total_words, trained, elapsed
                 )
                 next_report = elapsed + report_delay
 
-        if len(read.tokens):
-            whole = call.training.epoch(read.tokens, cur_epoch, on_progress)
-            self.draw_epochs += 1
+        whole = call.training.epoch(read, max(read.expected, 1), cur_epoch, on_progress)
+        if whole.trained:
             self.loss_per_epoch = [*self.loss_per_epoch, whole.loss / max(whole.pairs, 1)]
         start, end = float(self.alpha), float(self.min_alpha)
         self.min_alpha_yet_reached = max(end, start - (start - end) * (cur_epoch + 1) / self.epochs)
