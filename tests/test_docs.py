@@ -13,7 +13,7 @@ from tests.test_imports import LAYERS
 from w2vfast import tiles
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("w2vfast", "kernels", "eval", "benchmarks", "docs", "tests")
+FOLDERS = ("w2vfast", "kernels", "eval", "benchmarks", "docs", "examples", "tests")
 FILES = sorted(
     path
     for path in (*ROOT.iterdir(), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*")))
