@@ -55,7 +55,8 @@ class Training:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._seed = int(np.random.SeedSequence().entropy) % 2**64 if model.seed is None else int(model.seed)
+        fresh = np.random.SeedSequence().generate_state(1, np.uint64)[0]
+        self._seed = int(fresh if model.seed is None else model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
 
     def epoch(self, tokens: Ids, cur_epoch: int, on_progress: Callable[[StepResult, float], None]) -> StepResult:

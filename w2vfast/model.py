@@ -35,7 +35,8 @@ class _Call:
 
     def __init__(self) -> None:
         self.scanned: gensim_corpus.ScannedFile | None = None
-        self.file: tuple[str, Mapping[Any, int], gensim_corpus.FileTokens] | None = None
+        # A file's path, the dictionary that it was encoded with and its length then, and what it holds.
+        self.file: tuple[str, Mapping[Any, int], int, gensim_corpus.FileTokens] | None = None
         self.training: Training | None = None
         self.warned = False
 
@@ -336,14 +337,15 @@ class Word2Vec(AfterGensim):
         self._call = call = self._call or _Call()
         scanned, call.scanned = call.scanned, None
         words = self.wv.key_to_index
-        if call.file is None or call.file[0] != path or call.file[1] != words:
+        # A callback may change the vocabulary: an update adds to the dictionary, anything else makes a new one.
+        held = call.file is not None and call.file[0] == path and call.file[1] is words and call.file[2] == len(words)
+        if call.file is None or not held:
             if scanned is not None and scanned.is_of(path):
                 read = scanned.take(words)
             else:
                 read = gensim_corpus.read_file(path, words, self.workers, self.cache_dir, self.cache_above)
-            # A callback may change the vocabulary: in place, where it is an update.
-            call.file = path, dict(words), read
-        return call.file[2]
+            call.file = path, words, len(words), read
+        return call.file[3]
 
     def _train_tokens(
         self,
