@@ -1,5 +1,6 @@
 """Trains a gensim model's own arrays for an epoch: its attributes become a Config, its rates the visits'."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,7 +70,10 @@ class Training:
         config = config_of(model, self._seed)
         choice = backends.choose(config)
         if self._made is None:
-            logger.info("backend %s on %s: %s", choice.name, choice.device, choice.reason)
+            # On a CPU `auto` takes torch only where the native kernels are missing: who sees no INFO is told too.
+            slow = config.backend == "auto" and (choice.name, choice.device) == ("torch", "cpu")
+            level = logging.WARNING if slow else logging.INFO
+            logger.log(level, "backend %s on %s: %s", choice.name, choice.device, choice.reason)
         work = self._work(config, choice, tokens)
         job = replace(
             work.job,
