@@ -6,11 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from gensim.test.utils import LeeCorpus
-from gensim.utils import RepeatCorpus
 
 from tests.run_gensim_tests import EXCEPTIONS, FAILED, PASSED, SKIPPED, report, run_in_a_child
-from w2vfast import Word2Vec
 
 SCRIPT = EXCEPTIONS.parent.parent / "run_gensim_tests.py"
 
@@ -44,19 +41,6 @@ def test_every_exception_has_a_reason():
         rows = list(csv.DictReader(file))
     assert all(len(row["reason"].split()) >= 3 for row in rows)
     assert len({row["test"] for row in rows}) == len(rows)
-
-
-@pytest.mark.slow
-def test_more_shared_negatives_come_to_what_gensims_test_of_parallel_asks():
-    """Why test_parallel is an exception: the default, 16 negatives a tile, is too few for this text, 128 are enough."""
-    corpus = list(RepeatCorpus(LeeCorpus(), 10_000))
-
-    def rank(**options):
-        model = Word2Vec(corpus, vector_size=16, min_count=330, workers=1, **options)
-        return model.wv.rank("israeli", "palestinian")
-
-    assert rank() > 6
-    assert rank(shared_negatives=128) <= 6
 
 
 def outcome(kind):

@@ -9,6 +9,8 @@ import gensim.models
 import numpy as np
 import pytest
 from gensim.models.callbacks import CallbackAny2Vec
+from gensim.models.phrases import Phraser, Phrases
+from gensim.models.word2vec import LineSentence, PathLineSentences, Text8Corpus
 from gensim.test.utils import common_texts
 
 from w2vfast import Word2Vec
@@ -230,6 +232,26 @@ def test_wide_windows_reach_across_a_document():
     documents = [[f"{theme}{i}" for i in range(100)] for theme in "ab"] * 30
     model = Word2Vec(documents, **TINY | {"vector_size": 16, "epochs": 20}, window=500, sg=1, alpha=0.05)
     assert model.wv.similarity("a0", "a99") > 0.5 > model.wv.similarity("a0", "b99")
+
+
+def test_gensims_streams_and_phrases(tmp_path):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "text.txt"
+    path.write_text("\n".join(map(" ".join, common_texts)) + "\n")
+    for stream in (LineSentence(str(path)), PathLineSentences(str(tmp_path / "folder"))):
+        assert same_training(stream, common_texts)
+    assert Word2Vec(Text8Corpus(str(path)), **TINY).corpus_total_words == 29
+    phrases = Phrases(common_texts, min_count=1, threshold=1)
+    for stream in (phrases[common_texts], Phraser(phrases)[common_texts], phrases[Phraser(phrases)[common_texts]]):
+        model = Word2Vec(stream, **TINY)
+        assert any("_" in word for word in model.wv.index_to_key)
+        assert model.draw_epochs == 2
+
+
+def test_scan_vocab_by_itself():
+    model = Word2Vec(min_count=1)
+    assert model.scan_vocab(common_texts) == (29, 9)
+    assert model.prepare_vocab(dry_run=True)["num_retained_words"] == 12
 
 
 # Settings.

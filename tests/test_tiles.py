@@ -6,7 +6,7 @@ from w2vfast import tiles
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 
-LARGE = {"trained_tokens": 70e6, "corpus_tokens": 18_000_000}
+LARGE = {"trained_tokens": 70e6, "corpus_tokens": 18_000_000, "vocabulary": 85_000}
 
 
 def choose(config, backend="native", device="cpu", **sizes):
@@ -38,6 +38,10 @@ def test_the_lump_stays_bounded(mode, backend, window, negative, alpha):
 
 
 def test_small_corpora_share_more_negatives():
+    """Few tokens, or a long text of few words."""
+    for small in (choose(Config(), vocabulary=1999), choose(Config(mode="cbow"), vocabulary=889)):
+        assert (small.tile, small.shared_negatives) == (32, 64)
+    assert choose(Config(), vocabulary=2000).shared_negatives == 32
     small = choose(Config(), corpus_tokens=999_999)
     assert (small.tile, small.shared_negatives) == (32, 64)
     assert choose(Config(mode="cbow"), corpus_tokens=999_999).shared_negatives == 64

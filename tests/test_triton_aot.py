@@ -48,7 +48,7 @@ OPTIONS = {
 def test_what_the_schedule_chooses_is_compiled(compiled, mode, corpus, option):
     options, architectures = OPTIONS[option]
     config = Config(mode=mode, **options)
-    chosen = tiles.choose(config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus])
+    chosen = tiles.choose(config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus], 85_000)
     # Fewer negatives take fewer columns, hence nothing that more of them do not take.
     for arch in architectures:
         assert any(

@@ -309,7 +309,7 @@ def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
     options = {"corpus_tokens": 18_000_000} | SHIPPED[case]
     corpus_tokens = options.pop("corpus_tokens")
     config = Config(mode=mode, **options)
-    chosen = tiles.choose(config, "triton", "cuda", 3.0 * corpus_tokens, corpus_tokens)
+    chosen = tiles.choose(config, "triton", "cuda", 3.0 * corpus_tokens, corpus_tokens, 85_000)
     T, N, W, D, words = chosen.tile, chosen.shared_negatives, config.window, 100, 4000
     job = make_job(
         tokens=np.arange(8 * T, dtype=np.int32),

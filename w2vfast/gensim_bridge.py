@@ -1,12 +1,13 @@
 """What stands between gensim's Word2Vec and ours: its super() calls, its threads, and what a corpus is refused for."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Bound once: programs put our class in the place of the module's name.
 from gensim.models.word2vec import Word2Vec as Gensim
 
-__all__ = ["AfterGensim", "Gensim", "Relay", "first_checked", "gensims_loop", "why_empty"]
+__all__ = ["AfterGensim", "Gensim", "Relay", "first_checked", "gensims_loop", "warned_of_letters", "why_empty"]
 
 # Methods that only gensim's own loop calls: who overrides one counts on that.
 HOOKS = (
@@ -83,6 +84,18 @@ def first_checked(sentences: Iterable[Any]) -> Iterable[Any]:
             raise TypeError(
                 f"a sentence must be a list of words, not the str {sentence!r:.60}, whose letters would be taken for "
                 "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
+            )
+        yield sentence
+
+
+def warned_of_letters(sentences: Iterable[Any], logger: logging.Logger) -> Iterable[Any]:
+    """Yield sentences; warn in gensim's log if the first is a str, whose letters are the words then."""
+    for number, sentence in enumerate(sentences):
+        if number == 0 and isinstance(sentence, str):
+            logger.warning(
+                "Each 'sentences' item should be a list of words (usually unicode strings). The first is the str %r, "
+                "whose letters are taken for words",
+                sentence,
             )
         yield sentence
 

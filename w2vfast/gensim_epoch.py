@@ -1,6 +1,6 @@
 """Trains a gensim model's own arrays for an epoch: its attributes become a Config, its rates the visits'."""
 
-import secrets
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -56,7 +56,8 @@ class Training:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._seed = secrets.randbits(64) if model.seed is None else int(model.seed)
+        fresh = np.random.SeedSequence().generate_state(1, np.uint64)[0]
+        self._seed = int(fresh if model.seed is None else model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
 
     def epoch(
@@ -94,7 +95,10 @@ class Training:
         config = config_of(model, self._seed)
         choice = backends.choose(config)
         if self._made is None:
-            logger.info("backend %s on %s: %s", choice.name, choice.device, choice.reason)
+            # On a CPU `auto` takes torch only where the native kernels are missing: who sees no INFO is told too.
+            slow = config.backend == "auto" and (choice.name, choice.device) == ("torch", "cpu")
+            level = logging.WARNING if slow else logging.INFO
+            logger.log(level, "backend %s on %s: %s", choice.name, choice.device, choice.reason)
         work = self._work(config, choice, tokens, expected)
         job = replace(
             work.job,
@@ -144,7 +148,7 @@ class Training:
         if made and made[0] == config and np.array_equal(made[1], counts) and np.array_equal(made[2], keep):
             return made[3]
         trained = expected * float(counts @ keep) / max(float(counts.sum()), 1.0) * config.epochs
-        settings = tiles.choose(config, choice.name, choice.device, trained, expected)
+        settings = tiles.choose(config, choice.name, choice.device, trained, expected, len(counts))
         work = jobs.make(tokens, counts, keep, config, settings)
         self._made = config, counts, keep, work
         return work

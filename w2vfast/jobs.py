@@ -27,7 +27,7 @@ def prepare(corpus: EncodedCorpus, config: Config, choice: Choice, settings: Til
     keep = plan.keep_probability(counts, config.sample)
     if settings is None:
         trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs
-        settings = tiles.choose(config, choice.name, choice.device, trained, tokens)
+        settings = tiles.choose(config, choice.name, choice.device, trained, tokens, len(counts))
     return make(corpus.tokens, counts, keep, config, settings)
 
 

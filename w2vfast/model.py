@@ -22,7 +22,7 @@ from w2vfast import encoder, gensim_corpus, plan
 from w2vfast.blocks import read_ahead
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
-from w2vfast.gensim_bridge import AfterGensim, Gensim, Relay, first_checked, gensims_loop, why_empty
+from w2vfast.gensim_bridge import AfterGensim, Gensim, Relay, first_checked, gensims_loop, warned_of_letters, why_empty
 from w2vfast.gensim_epoch import EXTRAS, Training
 from w2vfast.gensim_vectors import mended, plain
 from w2vfast.kernels.contract import StepResult
@@ -41,7 +41,8 @@ class _Call:
 
     def __init__(self) -> None:
         self.scanned: gensim_corpus.ScannedFile | None = None
-        self.file: tuple[str, Mapping[Any, int], gensim_corpus.FileTokens] | None = None
+        # A file's path, the dictionary that it was encoded with and its length then, and what it holds.
+        self.file: tuple[str, Mapping[Any, int], int, gensim_corpus.FileTokens] | None = None
         self.training: Training | None = None
         self.warned = False
 
@@ -215,7 +216,7 @@ class Word2Vec(AfterGensim):
 
     def _scan_sentences(self, sentences: Iterable[Iterable[Any]]) -> tuple[int, int]:
         _logger.info("collecting all words and their counts")
-        counts, raw_words, examples = encoder.count(sentences)
+        counts, raw_words, examples = encoder.count(warned_of_letters(sentences, _logger))
         self.raw_vocab = defaultdict(int, counts)
         return self._collected(raw_words, examples)
 
@@ -387,14 +388,15 @@ class Word2Vec(AfterGensim):
         self._call = call = self._call or _Call()
         scanned, call.scanned = call.scanned, None
         words = self.wv.key_to_index
-        if call.file is None or call.file[0] != path or call.file[1] != words:
+        # A callback may change the vocabulary: an update adds to the dictionary, anything else makes a new one.
+        held = call.file is not None and call.file[0] == path and call.file[1] is words and call.file[2] == len(words)
+        if call.file is None or not held:
             if scanned is not None and scanned.is_of(path):
                 read = scanned.take(words)
             else:
                 read = gensim_corpus.read_file(path, words, self.workers, self.cache_dir, self.cache_above)
-            # A callback may change the vocabulary: in place, where it is an update.
-            call.file = path, dict(words), read
-        return call.file[2]
+            call.file = path, words, len(words), read
+        return call.file[3]
 
     def _train_tokens(
         self,

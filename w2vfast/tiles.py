@@ -23,9 +23,10 @@ LARGEST_LUMP = {
 }
 # Fewer updates than this in a whole run lose quality whatever the cap. ("Batches of a run")
 FEWEST_BATCHES = 3000
-# Below this many tokens a corpus is small: repeated words fill its tiles, and more negatives cost little. ("Small
-# corpora")
+# Below this many tokens or words a corpus is small: repeated words fill its tiles, and more negatives cost little.
+# ("Small corpora")
 SMALL_CORPUS = 1_000_000
+SMALL_VOCABULARY = 2_000
 SMALL_CORPUS_TILE = 32
 SMALL_CORPUS_NEGATIVES = 64
 # From this window on skip-gram's tiles are shorter, which is worth half a point of SimLex-999 at window 10. ("Wide
@@ -63,14 +64,18 @@ def lump(config: Config, tile: int, shared_negatives: int) -> float:
     return config.alpha * tile * targets * config.negative / shared_negatives
 
 
-def choose(config: Config, backend: str, device: str, trained_tokens: float, corpus_tokens: int) -> TileSettings:
+def choose(
+    config: Config, backend: str, device: str, trained_tokens: float, corpus_tokens: int, vocabulary: int
+) -> TileSettings:
     """Return the settings for a run, taking the user's where given.
 
-    `trained_tokens` is the expected number of tokens after subsampling over all epochs, `corpus_tokens` the corpus's.
+    `trained_tokens` is the expected number of tokens after subsampling over all epochs, `corpus_tokens` the corpus's,
+    `vocabulary` its words.
     Raises InputError if the backend cannot honour the tokens in flight asked for.
     """
     tile, negatives = config.tile, config.shared_negatives
-    small, wide = corpus_tokens < SMALL_CORPUS, config.window >= WIDE_WINDOW
+    small = corpus_tokens < SMALL_CORPUS or vocabulary < SMALL_VOCABULARY
+    wide = config.window >= WIDE_WINDOW
     if config.preset == "fast":
         tile, negatives = tile or FAST[config.mode][0], negatives or FAST[config.mode][1]
     if negatives is None:
