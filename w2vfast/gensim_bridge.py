@@ -1,13 +1,26 @@
 """What stands between gensim's Word2Vec and ours: its super() calls, its threads, and what a corpus is refused for."""
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import gensim.models.word2vec as gensim_word2vec
 
 # Bound once: programs put our class in the place of the module's name.
 from gensim.models.word2vec import Word2Vec as Gensim
 
-__all__ = ["AfterGensim", "Gensim", "Relay", "first_checked", "gensims_loop", "warned_of_letters", "why_empty"]
+__all__ = [
+    "AfterGensim",
+    "Crossing",
+    "Gensim",
+    "Relay",
+    "first_checked",
+    "gensims_loop",
+    "unknown_arguments",
+    "warned_of_letters",
+    "why_empty",
+]
 
 # Methods that only gensim's own loop calls: who overrides one counts on that.
 HOOKS = (
@@ -16,6 +29,16 @@ HOOKS = (
 )
 LARGEST_WINDOW = 1000  # what Config takes
 MOST_NEGATIVES = 1000
+# What older versions of gensim and other tools say.
+NEW_NAMES = {
+    "size": "vector_size",
+    "iter": "epochs",
+    "dim": "vector_size",
+    "epoch": "epochs",
+    "lr": "alpha",
+    "threads": "workers",
+    "mode": "sg=1 or sg=0",
+}
 
 
 class AfterGensim(Gensim):  # type: ignore[misc]
@@ -39,6 +62,29 @@ class AfterGensim(Gensim):  # type: ignore[misc]
     def load(cls, *args: Any, **kwargs: Any) -> Any:
         """Load what gensim's `save` or ours wrote."""
         return super(Gensim, cls).load(*args, **kwargs)
+
+
+class Crossing(threading.local):
+    """Tells whether a call comes from a subclass of ours by way of gensim's method, which would send it round again.
+
+    Where a program puts such a subclass in the place of gensim's name, super(Word2Vec, self) there is our method once
+    more; the second time goes on past gensim's class.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: set[tuple[int, str]] = set()
+
+    def call(self, method: str, owner: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call gensim's method on a model or a class, or what comes after it if that call is under way."""
+        key, kind = (id(owner), method), owner if isinstance(owner, type) else type(owner)
+        if key in self._under_way or not issubclass(kind, gensim_word2vec.Word2Vec):
+            return getattr(super(Gensim, owner), method)(*args, **kwargs)
+        own = getattr(Gensim, method)
+        self._under_way.add(key)
+        try:
+            return own.__func__(owner, *args, **kwargs) if kind is owner else own(owner, *args, **kwargs)
+        finally:
+            self._under_way.discard(key)
 
 
 def gensims_loop(model: Any) -> str | None:
@@ -86,6 +132,12 @@ def first_checked(sentences: Iterable[Any]) -> Iterable[Any]:
                 "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
             )
         yield sentence
+
+
+def unknown_arguments(names: Iterable[str]) -> str:
+    """Return what is said of arguments that the class does not have, with the names that they have now."""
+    hints = [f"{name!r}" + (f" (gensim 4: {NEW_NAMES[name]})" if name in NEW_NAMES else "") for name in names]
+    return f"Word2Vec has no argument {', '.join(hints)}"
 
 
 def warned_of_letters(sentences: Iterable[Any], logger: logging.Logger) -> Iterable[Any]:

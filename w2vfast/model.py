@@ -22,7 +22,17 @@ from w2vfast import encoder, gensim_corpus, plan
 from w2vfast.blocks import read_ahead
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
-from w2vfast.gensim_bridge import AfterGensim, Gensim, Relay, first_checked, gensims_loop, warned_of_letters, why_empty
+from w2vfast.gensim_bridge import (
+    AfterGensim,
+    Crossing,
+    Gensim,
+    Relay,
+    first_checked,
+    gensims_loop,
+    unknown_arguments,
+    warned_of_letters,
+    why_empty,
+)
 from w2vfast.gensim_epoch import EXTRAS, Training
 from w2vfast.gensim_vectors import mended, plain
 from w2vfast.kernels.contract import StepResult
@@ -31,6 +41,7 @@ from w2vfast.tokens import Ids
 __all__ = ["Word2Vec"]
 
 _logger = gensim_word2vec.logger
+_crossing = Crossing()
 _REPORT_SECONDS = 1.0  # between two lines of progress, as in gensim
 # Sentences of more known tokens than this are encoded a block at a time, beside the training on the block before.
 STREAM_TOKENS = 1 << 21
@@ -124,7 +135,10 @@ class Word2Vec(AfterGensim):
         cap: float = Config.cap,
         cache_dir: str | None = Config.cache_dir,
         cache_above: int = Config.cache_above,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise TypeError(unknown_arguments(unknown))
         own = {name: value for name, value in locals().items() if name in EXTRAS}
         Config(**own)  # raises InputError for a value that none of them may have
         for name, value in own.items():
@@ -492,15 +506,15 @@ class Word2Vec(AfterGensim):
         return {name: value for name, value in self.__dict__.items() if name != "_call"}
 
     def _save_specials(self, *args: Any, **kwargs: Any) -> Any:
-        return Gensim._save_specials(self, *args, **kwargs)
+        return _crossing.call("_save_specials", self, *args, **kwargs)
 
     def _load_specials(self, *args: Any, **kwargs: Any) -> None:
-        Gensim._load_specials(self, *args, **kwargs)
+        _crossing.call("_load_specials", self, *args, **kwargs)
 
     @classmethod
     def load(cls, *args: Any, **kwargs: Any) -> Any:
         """Load a saved model, gensim's too, which becomes one of this class and trains on as such."""
-        model = Gensim.load.__func__(cls, *args, **kwargs)
+        model = _crossing.call("load", cls, *args, **kwargs)
         if type(model) is Gensim:
             model.__class__ = Word2Vec
         return model
