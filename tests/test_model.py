@@ -590,5 +590,14 @@ def test_a_subclass_in_gensims_place_saves_and_loads(tmp_path, monkeypatch):
 def test_old_names_are_answered_with_the_new_ones():
     with pytest.raises(TypeError, match=r"no argument 'size' \(gensim 4: vector_size\), 'iter' \(gensim 4: epochs\)"):
         Word2Vec([["a", "b"]], size=8, iter=3)
-    with pytest.raises(TypeError, match="no argument 'sizes'$"):
+    with pytest.raises(TypeError, match=r"no argument 'sizes'$"):
         Word2Vec([["a", "b"]], sizes=8)
+
+
+@pytest.mark.parametrize("name", ["wv.vectors", "syn1neg"])
+def test_tables_of_another_shape_are_refused(name):
+    model = Word2Vec(common_texts, vector_size=8, min_count=1, workers=1)
+    owner = model.wv if name == "wv.vectors" else model
+    setattr(owner, name.rpartition(".")[2], np.zeros((11, 8), np.float32))
+    with pytest.raises(ValueError, match=rf"{name} is \(11, 8\), words and dimensions are \(12, 8\)"):
+        model.train(common_texts, total_examples=9, epochs=1)

@@ -106,6 +106,10 @@ class Training:
             chunk_size=plan.chunk_size(expected, config.window),
             in_scale=in_scale(model, len(model.wv)),
         )
+        shape = len(model.wv), int(model.vector_size)
+        for name, table in (("wv.vectors", model.wv.vectors), ("syn1neg", model.syn1neg)):
+            if np.shape(table) != shape:
+                raise ValueError(f"{name} is {np.shape(table)}, words and dimensions are {shape}: assign such an array")
         model.wv.vectors, model.syn1neg = trainable(model.wv.vectors), trainable(model.syn1neg)
         step = backends.create_step(choice, job, model.wv.vectors, model.syn1neg, config.workers)
         return step, replace(work, job=job), config
