@@ -148,11 +148,12 @@ def test_the_plan_is_the_references_bit_for_bit(chunk, changes, shared_words):
             np.testing.assert_array_equal(getattr(ours, name), getattr(right, name))
 
 
-def test_one_step_takes_visits_of_any_kind():
+@pytest.mark.parametrize("token_memory", [0, 10**9], ids=["streamed", "resident"])
+def test_one_step_takes_visits_of_any_kind(token_memory):
     """Another number of shared words, progress out of order, other tokens: as tests/test_steps.py for the others."""
     job = make_job(length=150, chunk_size=64, tokens_in_flight=1)
     exact, tables = random_tables(job, 12), random_tables(job, 12, np.float32)
-    step = create(job, *tables)
+    step = create(job, *tables, token_memory=token_memory, stream_tokens=128)
     other = dataclasses.replace(job, tokens=zipf_ids(40, 200))
     visits = [
         (job, visit_of(job, np.array([0]), shared_words=8)),

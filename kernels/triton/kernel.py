@@ -103,12 +103,8 @@ def _score(
     """Pass 1: write S."""
     offs_t = tl.arange(0, BLOCK_T)
     offs_s = tl.arange(0, BLOCK_S)
-    if CBOW:
-        token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
-        word = offs_t
-    else:
-        token, left, right = offs_t, offs_t, offs_t
-        word = tl.load(ids_ptr + C + offs_t)
+    token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
+    word = tl.load(ids_ptr + C + offs_t)
     for group in range(groups):
         rows = ()
         score = ()
@@ -161,12 +157,8 @@ def _update(
     """Pass 2: add the scaled steps to both tables."""
     offs_t = tl.arange(0, BLOCK_T)
     offs_c = tl.arange(0, BLOCK_C)
-    if CBOW:
-        token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
-        word = offs_t
-    else:
-        token, left, right = offs_t, offs_t, offs_t
-        word = tl.load(ids_ptr + C + offs_t)
+    token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
+    word = tl.load(ids_ptr + C + offs_t)
     for d in range(0, vector_size, BLOCK_D):
         offs_d = d + tl.arange(0, BLOCK_D)
         v = make_rows(
@@ -275,6 +267,7 @@ def train_kernel(
     place = tl.atomic_add(next_ptr, 1, sem="relaxed")
     while place < chunks:
         chunk = tl.load(order_ptr + place)
+        done = tl.load(done_ptr + place)
         length = tl.minimum(n_tokens - chunk * CHUNK, CHUNK).to(tl.int32)
         chunk_tokens_ptr = tokens_ptr + tl.load(slots_ptr + place) * CHUNK
         kept = plan_chunk(
@@ -282,18 +275,17 @@ def train_kernel(
         )
         tl.atomic_add(counts_ptr + 2 * program + 1, kept.to(tl.int64), sem="relaxed")
         for tile in range(0, tl.cdiv(kept, T)):
-            offset = tl.load(notes_ptr + 2 * CHUNK + tile * T)
-            lr = learning_rate(rates_ptr, tl.load(done_ptr + place), offset)
             pairs = _note_entries(
-                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk, draw_epoch,
-                seed, V, columns, halo_blocks if CBOW else 1,
+                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk.to(tl.int32),
+                draw_epoch, seed, V, columns, halo_blocks,
                 T, N, W, CBOW, WEIGHT_PER_PAIR, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
             _score(
-                scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr if CBOW else 0, tile if CBOW else 0,
-                kept if CBOW else 0, vector_size, groups, halo_blocks if CBOW else 1,
+                scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
                 D, T, W, CBOW, CBOW_MEAN, CHUNK, C, PER_GROUP, BLOCK_T, BLOCK_S, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
+            # Only now: pass 1 takes the most registers, and what lives through it comes on top.
+            lr = learning_rate(rates_ptr, done, tl.load(notes_ptr + 2 * CHUNK + tile * T))
             loss = WEIGH(
                 scores_ptr, weights_ptr, ids_ptr, notes_ptr, objective_ptr, tile, kept, lr, columns // BLOCK_C,
                 T, N, W, K, CBOW, MASK, CHUNK, BLOCK_T, BLOCK_C,
@@ -301,12 +293,12 @@ def train_kernel(
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns,
-                halo_blocks * BLOCK_H if CBOW else BLOCK_T, lr, cap, HAS_STATIC, BLOCK_C,
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns, INPUTS, lr, cap,
+                HAS_STATIC, BLOCK_C,
             )  # fmt: skip
             _update(
-                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr if CBOW else 0,
-                tile if CBOW else 0, kept if CBOW else 0, vector_size, columns // BLOCK_C, halo_blocks if CBOW else 1,
+                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,
+                columns // BLOCK_C, halo_blocks,
                 D, T, W, CBOW, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")

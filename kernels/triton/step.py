@@ -221,6 +221,7 @@ class TritonStep:
     def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
         """Train on other tokens from now on."""
         contract.check_tokens(self.job, tokens)
+        del self._tokens  # the room is for one corpus: the old one goes before the new one comes
         self._set_tokens(tokens)
 
     def _to_device(self, array: NDArray[Any]) -> Tensor:
