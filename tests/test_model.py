@@ -572,21 +572,6 @@ def test_formats_read_what_the_model_saves(tmp_path):
         assert isinstance(Word2Vec(common_texts, **TINY).wv.most_similar("human", topn=3), list)
 
 
-class OwnWord2Vec(Word2Vec):
-    pass
-
-
-def test_a_subclass_in_gensims_place_saves_and_loads(tmp_path, monkeypatch):
-    """super(Word2Vec, self) in gensim's methods is then the subclass's next: ours, again."""
-    monkeypatch.setattr("gensim.models.word2vec.Word2Vec", OwnWord2Vec)
-    model = OwnWord2Vec([["a", "b", "c"]] * 20, vector_size=4, min_count=1, workers=1)
-    model.save(str(tmp_path / "model"))
-    for kind in (OwnWord2Vec, Word2Vec):
-        loaded = kind.load(str(tmp_path / "model"))
-        assert type(loaded) is OwnWord2Vec
-        np.testing.assert_array_equal(loaded.wv.vectors, model.wv.vectors)
-
-
 def test_old_names_are_answered_with_the_new_ones():
     with pytest.raises(TypeError, match=r"no argument 'size' \(gensim 4: vector_size\), 'iter' \(gensim 4: epochs\)"):
         Word2Vec([["a", "b"]], size=8, iter=3)

@@ -574,3 +574,18 @@ def test_a_subclass_that_overrides_nothing_of_the_loop_is_fast(recwarn):
     model = Node2Vec(WALKS, min_count=0, workers=1)
     assert model.draw_epochs == 5
     assert not recwarn.list
+
+
+class OwnWord2Vec(Word2Vec):
+    pass
+
+
+def test_a_subclass_in_gensims_place_saves_and_loads(tmp_path, monkeypatch):
+    """super(Word2Vec, self) in gensim's methods is then the subclass's next: ours, again."""
+    monkeypatch.setattr("gensim.models.word2vec.Word2Vec", OwnWord2Vec)
+    model = OwnWord2Vec([["a", "b", "c"]] * 20, vector_size=4, min_count=1, workers=1)
+    model.save(str(tmp_path / "model"))
+    for kind in (OwnWord2Vec, Word2Vec):
+        loaded = kind.load(str(tmp_path / "model"))
+        assert type(loaded) is OwnWord2Vec
+        np.testing.assert_array_equal(loaded.wv.vectors, model.wv.vectors)

@@ -1,5 +1,5 @@
-// Columns of a tile that are words: N drawn ones shared by all rows, and each row's targets as own pairs of weight 1 and
-// label 1. With the logistic gradient, what the objectives share that tell targets from K draws a pair.
+// Columns of a tile that are words: N drawn ones shared by all rows, and each row's targets as own pairs of weight 1
+// and label 1. With the logistic gradient, what the objectives share that tell targets from K draws a pair.
 #pragma once
 
 #include "logistic.hpp"
@@ -24,8 +24,8 @@ class DrawnColumns {
 
     float weight_per_pair() const { return weight_per_pair_; }
 
-    // Draws the words of a tile, whose `name_shared` may follow at once or, better, a while later. What was named for an
-    // earlier tile stays.
+    // Draws the words of a tile, whose `name_shared` may follow at once or, better, a while later. What was named for
+    // an earlier tile stays.
     void draw(const Job &job, int64_t chunk, uint32_t draw_epoch, int ordinal) {
         draws_.draw(noise_, job.seed, chunk, ordinal, draw_epoch);
     }
@@ -61,8 +61,8 @@ class DrawnColumns {
         if (mask && tile.own.start[tile.shared] > 0) uniform_ = false;
     }
 
-    // Turns scores into gradients and fills shared_weight. Shared pairs weigh K / N times the row's targets, with `mask`
-    // without those that the word is. Returns the loss.
+    // Turns scores into gradients and fills shared_weight. Shared pairs weigh K / N times the row's targets, with
+    // `mask` without those that the word is. Returns the loss.
     float logistic_gradients(Workspace &w, const Tile &tile, bool mask) {
         const float loss = shared_gradients(w, tile, mask);
         return loss + positive_gradients(w.own_score.data(), tile.own.count, tile.lr);

@@ -1,8 +1,8 @@
 // The native encoder as a Python module (w2vfast._encoder): lists of tokens into ids, or into counts.
 //
 // It does what w2vfast/encoder.py's Python twins do, token for token, through CPython's dictionaries: a str keeps its
-// hash, so that a look-up costs little more than the memory that it touches. Any hashable token works; those that are no
-// str may run Python code in their comparison, so nothing is held by a borrowed reference over a look-up.
+// hash, so that a look-up costs little more than the memory that it touches. Any hashable token works; those that are
+// no str may run Python code in their comparison, so nothing is held by a borrowed reference over a look-up.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -48,7 +48,8 @@ PyObject *find(PyObject *dictionary, PyObject *token) {
     return value;
 }
 
-// Returns (int32 ids, tokens read): of each sentence of a list the tokens that `index` has, the last one's sign bit set.
+// Returns (int32 ids, tokens read): of each sentence of a list the tokens that `index` has, the last one with its sign
+// bit set.
 py::tuple encode(const py::list &sentences, const py::dict &index) {
     std::vector<int32_t> ids;
     int64_t read = 0;
@@ -61,7 +62,9 @@ py::tuple encode(const py::list &sentences, const py::dict &index) {
             if (!value) return;
             const long long id = PyLong_AsLongLong(value);
             if (id == -1 && PyErr_Occurred()) throw py::error_already_set();
-            if (id < 0 || id > INT32_MAX) throw py::value_error("an id lies outside 0 .. 2^31 - 1: " + std::to_string(id));
+            if (id < 0 || id > INT32_MAX) {
+                throw py::value_error("an id lies outside 0 .. 2^31 - 1: " + std::to_string(id));
+            }
             ids.push_back(static_cast<int32_t>(id));
         });
         if (ids.size() > before) ids.back() |= SENTENCE_END;

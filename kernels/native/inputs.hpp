@@ -1,7 +1,7 @@
 // The input sides of a tile: how its rows are made from W_in, and how their gradients return to it.
 //
-// `build` says which rows a tile has and hands their targets to the objective's columns; `read` and `make` form the left
-// operands in `left`, `give_back` adds what is in `step_left`.
+// `build` says which rows a tile has and hands their targets to the objective's columns; `read` and `make` form the
+// left operands in `left`, `give_back` adds what is in `step_left`.
 #pragma once
 
 #include "tile.hpp"
@@ -62,7 +62,8 @@ struct WindowInput {
         }
         tile.pairs = tile.rows;
         tile.numbering.begin();
-        tile.numbering.insert(plan.word.data() + tile.halo_begin, tile.halo(), tile.number.data(), tile.input_id.data());
+        const int32_t *halo = plan.word.data() + tile.halo_begin;
+        tile.numbering.insert(halo, tile.halo(), tile.number.data(), tile.input_id.data());
         tile.inputs = tile.numbering.count();
         const int32_t *number = tile.number.data() - tile.halo_begin;
         for (int i = tile.begin, row = 0; i < tile.end; ++i) {

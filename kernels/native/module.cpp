@@ -16,7 +16,10 @@ using Array = py::array_t<T, py::array::c_style>;
 
 class Step {
   public:
-    Step(const py::dict &fields, const py::dict &objective, Array<float> w_in, Array<float> w_out, int workers, bool poison)
+    Step(
+        const py::dict &fields, const py::dict &objective, Array<float> w_in, Array<float> w_out, int workers,
+        bool poison
+    )
         : keep_(fields), keep_objective_(objective), w_in_(std::move(w_in)), w_out_(std::move(w_out)) {
         set_tokens(fields["tokens"]);
         job_.keep_threshold = pointer<uint32_t>(fields["keep_threshold"]);

@@ -1,8 +1,8 @@
 // A tile: what it touches and with which weight, and the buffers that its step works in.
 //
 // Words as in kernels/contract.py. Distinct rows of a table that a tile touches are numbered: *inputs* are those of
-// W_in, *columns* those of W_out. Columns begin with the distinct shared ones, so that those are a dense block; a target
-// that is also shared is the same column.
+// W_in, *columns* those of W_out. Columns begin with the distinct shared ones, so that those are a dense block; a
+// target that is also shared is the same column.
 #pragma once
 
 #include "buffers.hpp"

@@ -93,8 +93,10 @@ class WorkersOf final : public Workers {
     WorkersOf(const Fields &fields, int64_t V) : objective_(fields, V) {}
 
     std::unique_ptr<Worker> make(const Job &job, int shared_words, bool contended) const override {
-        if (job.cbow) return std::make_unique<TileWorker<WindowInput, Objective>>(job, objective_, shared_words, contended);
-        return std::make_unique<TileWorker<WordInput, Objective>>(job, objective_, shared_words, contended);
+        using Window = TileWorker<WindowInput, Objective>;
+        using Word = TileWorker<WordInput, Objective>;
+        if (job.cbow) return std::make_unique<Window>(job, objective_, shared_words, contended);
+        return std::make_unique<Word>(job, objective_, shared_words, contended);
     }
 
   private:
