@@ -475,7 +475,7 @@ def test_assigned_tables_are_where_training_starts():
     np.testing.assert_allclose(outputs, start[1], atol=1e-3)
     assert not np.array_equal(vectors, start[0])
     model.syn1neg = outputs[:5]
-    with pytest.raises(ValueError, match="w_out is"):
+    with pytest.raises(ValueError, match=r"syn1neg is \(5, 8\)"):
         model.train(common_texts, total_examples=9, epochs=1)
 
 
