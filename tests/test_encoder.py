@@ -87,7 +87,7 @@ def test_what_an_iterator_raises_goes_through(native):
 
 
 def test_tokens_may_run_code_that_changes_what_is_walked(native):
-    """Comparison in Python that empties the sentence at hand and grows the vocabulary: no crash, no stale reference."""
+    """Comparison in Python that empties the sentence and grows the vocabulary: it is walked as it was handed over."""
     index = {f"w{i}": i for i in range(50)}
     sentence = []
 
@@ -102,7 +102,38 @@ def test_tokens_may_run_code_that_changes_what_is_walked(native):
 
     sentence += [Token(), *("w1" for _ in range(20))]
     ids, raw, _ = encoder.encode([sentence], index, native=native)
-    assert (len(ids), raw) == (0, 1)
+    assert (len(ids), raw) == (20, 21)
+
+
+@pytest.mark.parametrize("size", [3, 256, 300])
+def test_an_iterator_that_begins_anew_at_its_end_is_read_once(native, size):
+    class Anew:
+        at = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            assert self.at <= 2 * size, "asked for ever"
+            self.at += 1
+            if self.at % (size + 1) == 0:
+                raise StopIteration
+            return ["a"]
+
+    assert encoder.encode(Anew(), INDEX, native=native)[2] == size
+    assert encoder.count(Anew(), native=native)[2] == size
+
+
+def test_a_list_that_a_generator_fills_again_is_taken_as_it_was(native):
+    def refilled():
+        sentence = []
+        for word in ("a", "b", "c"):
+            sentence[:] = [word]
+            yield sentence
+
+    ids, *_ = encoder.encode(refilled(), INDEX, native=native)
+    assert (ids & 2**31 - 1).tolist() == [0, 1, 2]
+    assert encoder.count(refilled(), native=native)[0] == {"a": 1, "b": 1, "c": 1}
 
 
 def test_no_reference_is_kept(native):

@@ -7,7 +7,6 @@ token itself raise goes through: TypeError for a token that cannot be hashed.
 from collections.abc import Generator, Hashable, Iterable
 from contextlib import closing
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +78,24 @@ def _encoded(
 ) -> Generator[tuple[Ids, int, int], None, None]:
     """Yield (ids, tokens read, sentences) of some whole sentences at a time."""
     work = import_module("w2vfast._encoder").encode if native and native_unavailable_reason() is None else encode_batch
-    iterator = iter(sentences)
-    while batch := list(islice(iterator, _SENTENCES_AT_ONCE)):
+    for batch in _batches(sentences):
         ids, raw_words = work(batch, key_to_index)
         yield ids, raw_words, len(batch)
+
+
+def _batches(sentences: Sentences) -> Generator[list[Any], None, None]:
+    """Yield sentences several at a time; each list as it is now, since a generator may fill one list again and again.
+
+    The iterator is not asked again after its end: some begin anew then.
+    """
+    batch: list[Any] = []
+    for sentence in sentences:
+        batch.append(list(sentence) if type(sentence) is list else sentence)
+        if len(batch) == _SENTENCES_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def encode_batch(batch: list[Any], key_to_index: dict[Any, int]) -> tuple[Ids, int]:
@@ -110,8 +123,7 @@ def count(sentences: Sentences, *, native: bool = True) -> tuple[dict[Any, int],
     if native and native_unavailable_reason() is None:
         counter = import_module("w2vfast._encoder").Counter()
     raw = several = 0
-    iterator = iter(sentences)
-    while batch := list(islice(iterator, _SENTENCES_AT_ONCE)):
+    for batch in _batches(sentences):
         raw += counter.add(batch)
         several += len(batch)
     return counter.counts(), raw, several
