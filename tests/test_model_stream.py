@@ -27,8 +27,8 @@ def test_blocks_train_as_the_whole_does(themed_sentences):
     assert share_of_right_neighbours(first.wv.index_to_key, first.wv.vectors) > 0.95
     assert first.loss_per_epoch[-1] < first.loss_per_epoch[0]
     assert len(first.loss_per_epoch) == 15
-    # Another draw for each block, which 256 sentences at a time fill.
-    assert first.draw_epochs == 15 * 6
+    # Another draw for each block of 63 sentences.
+    assert first.draw_epochs == 15 * (12_000 // 504 + 1)
     assert not threads()
 
 

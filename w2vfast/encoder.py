@@ -1,10 +1,10 @@
-"""Lists of tokens into ids of a vocabulary that is given, or into counts: natively where that is built, else in Python.
+"""Sentences of tokens into ids of a vocabulary that is given, or into counts: natively where built, else in Python.
 
 A sentence is an iterable of hashable tokens, which are looked up as a dictionary looks up. What the iterators or a
 token itself raise goes through: TypeError for a token that cannot be hashed.
 """
 
-from collections.abc import Generator, Hashable, Iterable
+from collections.abc import Generator, Hashable, Iterable, Iterator
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -16,8 +16,8 @@ from w2vfast.tokens import SIGN, Ids, TokenStore, renumber_with_numpy
 
 Sentences = Iterable[Iterable[Hashable]]
 
-# Handed over at once: few, since each may be long, and the iterator may have made it for the purpose.
-_SENTENCES_AT_ONCE = 256
+# Taken at once: what an iterator makes is let go of in between, and Ctrl-C is seen.
+_TOKENS_AT_ONCE = 1 << 16
 
 
 def native_unavailable_reason() -> str | None:
@@ -45,7 +45,7 @@ def encode(
     """
     raw = count = kept = 0
     with closing(TokenStore(memory_limit, cache_dir)) as store:
-        for ids, raw_words, several in _encoded(sentences, key_to_index, native):
+        for ids, raw_words, several in _encoded(sentences, key_to_index, native, _TOKENS_AT_ONCE):
             store.append(ids, ends_before=False)
             raw, count, kept = raw + raw_words, count + several, kept + len(ids)
         if not kept:
@@ -63,7 +63,7 @@ def blocks(
     """
     parts: list[Ids] = []
     raw = several = kept = 0
-    for ids, raw_words, sentences_read in _encoded(sentences, key_to_index, native=True):
+    for ids, raw_words, sentences_read in _encoded(sentences, key_to_index, True, min(block_tokens, _TOKENS_AT_ONCE)):
         parts.append(ids)
         raw, several, kept = raw + raw_words, several + sentences_read, kept + len(ids)
         if kept >= block_tokens:
@@ -74,35 +74,22 @@ def blocks(
 
 
 def _encoded(
-    sentences: Sentences, key_to_index: dict[Any, int], native: bool
+    sentences: Sentences, key_to_index: dict[Any, int], native: bool, tokens: int
 ) -> Generator[tuple[Ids, int, int], None, None]:
-    """Yield (ids, tokens read, sentences) of some whole sentences at a time."""
-    work = import_module("w2vfast._encoder").encode if native and native_unavailable_reason() is None else encode_batch
-    for batch in _batches(sentences):
-        ids, raw_words = work(batch, key_to_index)
-        yield ids, raw_words, len(batch)
+    """Yield (ids, tokens read, sentences) of whole sentences, of `tokens` tokens or somewhat more at a time."""
+    work = import_module("w2vfast._encoder").encode if native and native_unavailable_reason() is None else encode_some
+    iterator, ended = iter(sentences), False
+    while not ended:
+        ids, raw_words, several, ended = work(iterator, key_to_index, tokens)
+        yield ids, raw_words, several
 
 
-def _batches(sentences: Sentences) -> Generator[list[Any], None, None]:
-    """Yield sentences several at a time; each list as it is now, since a generator may fill one list again and again.
-
-    The iterator is not asked again after its end: some begin anew then.
-    """
-    batch: list[Any] = []
-    for sentence in sentences:
-        batch.append(list(sentence) if type(sentence) is list else sentence)
-        if len(batch) == _SENTENCES_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def encode_batch(batch: list[Any], key_to_index: dict[Any, int]) -> tuple[Ids, int]:
-    """Return (ids, tokens read) of a list of sentences: the Python twin of `_encoder.encode`."""
+def encode_some(iterator: Iterator[Any], key_to_index: dict[Any, int], tokens: int) -> tuple[Ids, int, int, bool]:
+    """Return (ids, tokens, sentences, ended) of an iterator's next sentences: the Python twin of `_encoder.encode`."""
     ids: list[int] = []
-    read = 0
-    for sentence in batch:
+    read = several = 0
+    for sentence in iterator:
+        several += 1
         before = len(ids)
         for token in sentence:
             read += 1
@@ -114,7 +101,13 @@ def encode_batch(batch: list[Any], key_to_index: dict[Any, int]) -> tuple[Ids, i
             ids.append(index)
         if len(ids) > before:
             ids[-1] |= int(SIGN)
-    return np.array(ids, np.int64).astype(np.int32), read
+        if read >= tokens:
+            return _array(ids), read, several, False
+    return _array(ids), read, several, True
+
+
+def _array(ids: list[int]) -> Ids:
+    return np.array(ids, np.int64).astype(np.int32)
 
 
 def count(sentences: Sentences, *, native: bool = True) -> tuple[dict[Any, int], int, int]:
@@ -123,9 +116,10 @@ def count(sentences: Sentences, *, native: bool = True) -> tuple[dict[Any, int],
     if native and native_unavailable_reason() is None:
         counter = import_module("w2vfast._encoder").Counter()
     raw = several = 0
-    for batch in _batches(sentences):
-        raw += counter.add(batch)
-        several += len(batch)
+    iterator, ended = iter(sentences), False
+    while not ended:
+        raw_words, sentences_read, ended = counter.add(iterator, _TOKENS_AT_ONCE)
+        raw, several = raw + raw_words, several + sentences_read
     return counter.counts(), raw, several
 
 
@@ -135,14 +129,17 @@ class PythonCounter:
     def __init__(self) -> None:
         self._counts: dict[Any, int] = {}
 
-    def add(self, batch: list[Any]) -> int:
-        """Count the tokens of a list of sentences; returns how many there were."""
-        read = 0
-        for sentence in batch:
+    def add(self, iterator: Iterator[Any], tokens: int) -> tuple[int, int, bool]:
+        """Count an iterator's next sentences; returns (tokens, sentences, ended)."""
+        read = several = 0
+        for sentence in iterator:
+            several += 1
             for token in sentence:
                 read += 1
                 self._counts[token] = self._counts.get(token, 0) + 1
-        return read
+            if read >= tokens:
+                return read, several, False
+        return read, several, True
 
     def counts(self) -> dict[Any, int]:
         """Return the counts by token."""

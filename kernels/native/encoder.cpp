@@ -1,4 +1,4 @@
-// The native encoder as a Python module (w2vfast._encoder): lists of tokens into ids, or into counts.
+// The native encoder as a Python module (w2vfast._encoder): sentences of tokens into ids, or into counts.
 //
 // It does what w2vfast/encoder.py's Python twins do, token for token, through CPython's dictionaries: a str keeps its
 // hash, so that a look-up costs little more than the memory that it touches. Any hashable token works; those that are
@@ -48,16 +48,37 @@ PyObject *find(PyObject *dictionary, PyObject *token) {
     return value;
 }
 
-// Returns (int32 ids, tokens read): of each sentence of a list the tokens that `index` has, the last one with its sign
-// bit set.
-py::tuple encode(const py::list &sentences, const py::dict &index) {
+// What was taken from an iterator of sentences at once; `ended` where it has no more.
+struct Taken {
+    int64_t tokens = 0, sentences = 0;
+    bool ended = false;
+};
+
+// Calls body(sentence) for sentences of an iterator, each as soon as it comes, since a generator may fill one list
+// again and again, until `tokens` or more were counted in `taken`. It is not asked again after its end: some begin anew.
+template <class Body>
+void take(const py::object &iterator, int64_t tokens, Taken &taken, Body &&body) {
+    while (taken.tokens < tokens) {
+        const auto sentence = py::reinterpret_steal<py::object>(PyIter_Next(iterator.ptr()));
+        if (!sentence) {
+            if (PyErr_Occurred()) throw py::error_already_set();
+            taken.ended = true;
+            return;
+        }
+        ++taken.sentences;
+        body(sentence.ptr());
+    }
+}
+
+// Returns (int32 ids, tokens, sentences, ended) of the next sentences of an iterator, `tokens` tokens or somewhat more:
+// the ids of those that `index` has, the last one of a sentence with its sign bit set.
+py::tuple encode(const py::object &iterator, const py::dict &index, int64_t tokens) {
     std::vector<int32_t> ids;
-    int64_t read = 0;
-    for (size_t s = 0; s < sentences.size(); ++s) {
+    Taken taken;
+    take(iterator, tokens, taken, [&](PyObject *sentence) {
         const size_t before = ids.size();
-        const py::object sentence = sentences[s];
-        each_token(sentence.ptr(), [&](PyObject *token) {
-            ++read;
+        each_token(sentence, [&](PyObject *token) {
+            ++taken.tokens;
             PyObject *value = find(index.ptr(), token);
             if (!value) return;
             const long long id = PyLong_AsLongLong(value);
@@ -68,20 +89,20 @@ py::tuple encode(const py::list &sentences, const py::dict &index) {
             ids.push_back(static_cast<int32_t>(id));
         });
         if (ids.size() > before) ids.back() |= SENTENCE_END;
-    }
-    return py::make_tuple(py::array_t<int32_t>(static_cast<py::ssize_t>(ids.size()), ids.data()), read);
+    });
+    const py::array_t<int32_t> array(static_cast<py::ssize_t>(ids.size()), ids.data());
+    return py::make_tuple(array, taken.tokens, taken.sentences, taken.ended);
 }
 
 // Counts tokens in the order of their first sight.
 class Counter {
   public:
-    // Counts the tokens of a list of sentences; returns how many there were.
-    int64_t add(const py::list &sentences) {
-        int64_t read = 0;
-        for (size_t s = 0; s < sentences.size(); ++s) {
-            const py::object sentence = sentences[s];
-            each_token(sentence.ptr(), [&](PyObject *token) {
-                ++read;
+    // Counts the next sentences of an iterator; returns (tokens, sentences, ended) as `encode` does.
+    py::tuple add(const py::object &iterator, int64_t tokens) {
+        Taken taken;
+        take(iterator, tokens, taken, [&](PyObject *sentence) {
+            each_token(sentence, [&](PyObject *token) {
+                ++taken.tokens;
                 PyObject *value = find(places_.ptr(), token);
                 if (value) {
                     ++counts_[PyLong_AsSize_t(value)];
@@ -91,8 +112,8 @@ class Counter {
                 if (PyDict_SetItem(places_.ptr(), token, place.ptr())) throw py::error_already_set();
                 counts_.push_back(1);
             });
-        }
-        return read;
+        });
+        return py::make_tuple(taken.tokens, taken.sentences, taken.ended);
     }
 
     // The counts by token.
@@ -110,7 +131,10 @@ class Counter {
 }  // namespace
 
 PYBIND11_MODULE(_encoder, m) {
-    m.doc() = "Lists of tokens into ids or counts; used through w2vfast.encoder.";
-    m.def("encode", &encode, py::arg("sentences"), py::arg("index"));
-    py::class_<Counter>(m, "Counter").def(py::init<>()).def("add", &Counter::add).def("counts", &Counter::counts);
+    m.doc() = "Sentences of tokens into ids or counts; used through w2vfast.encoder.";
+    m.def("encode", &encode, py::arg("iterator"), py::arg("index"), py::arg("tokens"));
+    py::class_<Counter>(m, "Counter")
+        .def(py::init<>())
+        .def("add", &Counter::add, py::arg("iterator"), py::arg("tokens"))
+        .def("counts", &Counter::counts);
 }
