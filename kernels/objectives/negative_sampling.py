@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from w2vfast.kernels.contract import Gradient, OwnPair, Tile
 from w2vfast.kernels.noise import NoiseTable
-from w2vfast.kernels.objectives import logistic
+from w2vfast.kernels.objectives import drawn, logistic
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +37,15 @@ class NegativeSampling:
 
     def check(self, V: int) -> None:
         """Raise ValueError if K is below 1 or the noise is not of V words."""
-        if self.negative < 1:
-            raise ValueError(f"negative must be at least 1, not {self.negative}")
-        self.noise.check(V)
+        drawn.check(self.noise, self.negative, V)
 
     def static_out_weight(self, pairs: NDArray[np.float64]) -> NDArray[np.float32]:
         """1 a pair as target, and K a pair as negative."""
-        weight: NDArray[np.float64] = pairs + self.negative * pairs.sum() * self.noise.distribution
-        return weight.astype(np.float32)
+        return drawn.static_out_weight(self.noise, self.negative, pairs)
 
     def columns(self, tile: Tile) -> tuple[list[int], list[OwnPair]]:
         """The shared words; each row's targets with label 1."""
-        own = [OwnPair(r, target, 1.0, 1.0) for r, row in enumerate(tile.rows) for target in row.targets]
-        return tile.shared_words, own
+        return drawn.columns(tile)
 
     def gradient(
         self, tile: Tile, own: list[OwnPair], own_scores: NDArray[np.float64], shared_scores: NDArray[np.float64]
