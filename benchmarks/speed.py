@@ -207,6 +207,7 @@ def _main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     config = config_of(arguments)
     arguments.settings = {name: getattr(config, name) for name in (*OPTIONS, *OWN_OPTIONS)}
+    arguments.settings["negative"] = config.negatives
     available = [name for name in backends.NAMES if backends.unavailable_reason(name) is None]
     fast = [f"{name}{FAST}" for name in available if name == "native"]
     names = arguments.trainers or [GENSIM, *available, *fast]

@@ -37,7 +37,8 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object with the account of the run")
     arguments = parser.parse_args(argv)
     config = config_of(arguments)
-    account = train(arguments.corpus, arguments.output, {name: getattr(config, name) for name in OPTIONS})
+    settings = {name: getattr(config, name) for name in OPTIONS} | {"negative": config.negatives}
+    account = train(arguments.corpus, arguments.output, settings)
     print(json.dumps(account) if arguments.json else f"{account['vocabulary_size']:,} vectors: {arguments.output}")
 
 

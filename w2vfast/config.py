@@ -14,6 +14,9 @@ DeviceName = Literal["cuda", "cpu", "mps"]
 ObjectiveName = Literal["negative-sampling", "nce"]
 Preset = Literal["quality", "fast"]
 
+DRAWN = ("negative-sampling", "nce")  # objectives whose tiles draw shared words
+NEGATIVES = DRAWN  # objectives that take K negatives for each pair
+
 
 def usable_processors() -> int:
     """Return the number of processors that this process may use."""
@@ -29,9 +32,15 @@ def option(
     above: float | None = None,
     maximum: float | None = None,
     hidden_default: str | None = None,
+    objectives: tuple[str, ...] = (),
 ) -> Any:
-    """Declare one option. `aliases` are other tools' spellings; `above` is an exclusive lower bound."""
+    """Declare one option.
+
+    `aliases` are other tools' spellings; `above` is an exclusive lower bound; `objectives` are those that the option
+    belongs to, if not to all.
+    """
     metadata = {"help": help, "aliases": aliases, "minimum": minimum, "above": above, "maximum": maximum}
+    metadata["objectives"] = objectives
     metadata["default_text"] = hidden_default if hidden_default is not None else str(default)
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
@@ -53,7 +62,15 @@ class Config:
     objective: ObjectiveName = option(
         "negative-sampling", "what is trained: negative-sampling, or nce (noise contrastive estimation)"
     )
-    negative: int = option(5, "negatives per pair", aliases=("-negative", "-neg"), minimum=1, maximum=1000)
+    negative: int | None = option(
+        None,
+        "K, negatives per pair",
+        aliases=("-negative", "-neg"),
+        minimum=1,
+        maximum=1000,
+        hidden_default="5",
+        objectives=NEGATIVES,
+    )
     sample: float = option(
         1e-3,
         "threshold of subsampling, relative to the corpus; 0 keeps every token, 1 and above is a count (as in gensim)",
@@ -72,8 +89,16 @@ class Config:
     epochs: int = option(5, "passes over the corpus", aliases=("-iter", "-epoch"), minimum=1, maximum=1_000_000)
     alpha: float = option(0.025, "learning rate at the start", aliases=("-alpha", "-lr"), above=0, maximum=1)
     min_alpha: float = option(1e-4, "learning rate at the end", minimum=0, maximum=1)
-    ns_exponent: float = option(0.75, "negatives are drawn from count ** this", minimum=-10, maximum=10)
-    log_z: float = option(0.0, "nce: logarithm of the constant that scores are normalised by", minimum=-50, maximum=50)
+    ns_exponent: float = option(
+        0.75, "negatives are drawn from count ** this", minimum=-10, maximum=10, objectives=DRAWN
+    )
+    log_z: float = option(
+        0.0,
+        "nce: logarithm of the constant that scores are normalised by",
+        minimum=-50,
+        maximum=50,
+        objectives=("nce",),
+    )
     cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
     seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
@@ -90,11 +115,18 @@ class Config:
         None, "device of the torch backend: cuda, cpu or mps", hidden_default="cuda where present, else cpu"
     )
     preset: Preset = option(
-        "quality", "quality: on a par with gensim; fast: fewer negatives a token (README says what it costs and gains)"
+        "quality",
+        "quality: on a par with gensim; fast: fewer negatives a token (README says what it costs and gains)",
+        objectives=DRAWN,
     )
     tile: int | None = option(None, "T, centres that share negatives", minimum=1, maximum=512, hidden_default="chosen")
     shared_negatives: int | None = option(
-        None, "N, negatives shared by a tile", minimum=1, maximum=1024, hidden_default="chosen"
+        None,
+        "N, negatives shared by a tile",
+        minimum=1,
+        maximum=1024,
+        hidden_default="chosen",
+        objectives=DRAWN,
     )
     tokens_in_flight: int | None = option(
         None,
@@ -139,8 +171,12 @@ class Config:
             raise InputError(f"cbow_mean is cbow's: it does not go with mode {self.mode}")
         if self.preset == "fast" and self.tile is not None and self.shared_negatives is not None:
             raise InputError("preset fast chooses tile and shared_negatives: leave one of the three out")
-        if self.log_z != type(self).log_z and self.objective != "nce":
-            raise InputError(f"log_z is nce's: it does not go with objective {self.objective}")
+        for field in dataclasses.fields(self):
+            owners = field.metadata["objectives"]
+            if owners and self.objective not in owners and getattr(self, field.name) != field.default:
+                raise InputError(
+                    f"{field.name} is {' and '.join(owners)}'s: it does not go with objective {self.objective}"
+                )
         if self.eval_every is None and (self.keep_best or self.patience is not None):
             raise InputError("keep_best and patience go by scores while training: give eval_every too")
         if self.eval_every is not None and self.eval_every > self.epochs:
@@ -149,6 +185,11 @@ class Config:
             raise InputError("eval_set is what eval_every scores on: give eval_every too")
         if self.read_vocab is not None and self.max_vocab_size is not None:
             raise InputError("max_vocab_size bounds a scan that counts: it does not go with read_vocab")
+
+    @property
+    def negatives(self) -> int:
+        """K, negatives for each pair: `negative`, or 5; 0 where the objective takes none."""
+        return (self.negative or 5) if self.objective in NEGATIVES else 0
 
 
 def flag(name: str) -> str:

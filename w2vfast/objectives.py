@@ -20,9 +20,9 @@ def create(config: Config, counts: NDArray[np.int64]) -> Objective:
     match config.objective:
         case "negative-sampling":
             mask = config.mode == "cbow" or len(counts) < TARGET_MASK_BELOW
-            return NegativeSampling(noise, config.negative, mask)
+            return NegativeSampling(noise, config.negatives, mask)
         case "nce":
-            return Nce(noise, config.negative, config.log_z)
+            return Nce(noise, config.negatives, config.log_z)
 
 
 def noise_distribution(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float64]:

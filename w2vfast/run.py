@@ -176,7 +176,7 @@ def diverged(work: Work, config: Config) -> DivergenceError:
     job = work.job
     return DivergenceError(
         f"training diverged (the loss is not finite) at alpha={config.alpha:g}, tile={job.tile}, "
-        f"shared_negatives={work.shared_words}, negative={config.negative}, window={job.window}, cap={job.cap:g}, "
+        f"shared_negatives={work.shared_words}, negative={config.negatives}, window={job.window}, cap={job.cap:g}, "
         f"tokens_in_flight={job.tokens_in_flight}: lower alpha, or leave tile, shared_negatives, cap and "
         "tokens_in_flight to be chosen"
     )

@@ -61,7 +61,7 @@ class TileSettings:
 def lump(config: Config, tile: int, shared_negatives: int) -> float:
     """Return the mean weight that one shared negative's row receives from one tile at the initial learning rate."""
     targets = (config.window + 1 if config.shrink_windows else 2 * config.window) if config.mode == "sg" else 1
-    return config.alpha * tile * targets * config.negative / shared_negatives
+    return config.alpha * tile * targets * config.negatives / shared_negatives
 
 
 def choose(

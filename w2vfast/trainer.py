@@ -243,6 +243,7 @@ def _resolved_settings(config: Config, work: Work, choice: backends.Choice) -> d
     job = work.job
     chosen = {
         "device": choice.device,
+        "negative": config.negatives,
         "tile": job.tile,
         "shared_negatives": work.shared_words,
         "tokens_in_flight": job.tokens_in_flight,
