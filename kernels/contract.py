@@ -70,6 +70,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from w2vfast.kernels.mapped import blocks
 from w2vfast.kernels.noise import NoiseTable
 
 CHUNK_TOKENS = 4096  # docs/design.md, "The plan"
@@ -299,9 +300,9 @@ def check_tokens(job: Job, tokens: NDArray[np.int32]) -> None:
     _require(tokens.dtype == np.int32 and tokens.ndim == 1, "tokens must be int32, one axis")
     _require(tokens.flags.c_contiguous, "tokens must be C-contiguous")
     _require(len(tokens) >= 1, "no tokens")
-    V, block = job.vocabulary, 1 << 16
-    for start in range(0, len(tokens), block):
-        if int((tokens[start : start + block] & ID_MASK).max()) >= V:
+    V = job.vocabulary
+    for start, block in blocks(tokens, 1 << 16):
+        if int((block & ID_MASK).max()) >= V:
             raise ValueError(f"a token id from position {start} on is outside the vocabulary of {V} words")
 
 

@@ -148,3 +148,44 @@ def test_no_reference_is_kept(native):
     after = sys.getrefcount(token), sys.getrefcount(number)
     assert abs(after[0] - before[0]) <= 1
     assert abs(after[1] - before[1]) <= 1
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "я", "語", "😀"])
+def test_words_of_every_length_and_kind_are_told_apart(native, letter):
+    """Short ones have a table of their own; a word of 0 to 40 letters is no prefix's and no other letter's."""
+    words = [letter * n for n in range(40)] + ["x" + letter * n for n in range(40)]
+    assert len(set(words)) == len(words)
+    index = {word: i for i, word in enumerate(words)}
+    sentences = [["".join(list(word)) for word in words], [word + "!" for word in words]]
+    ids, *_ = encoder.encode(sentences, index, native=native)
+    assert (ids & 2**31 - 1).tolist() == list(range(80))
+    assert encoder.count(sentences, native=native)[0] == dict.fromkeys([*words, *sentences[1]], 1)
+
+
+def test_a_key_that_equals_a_str_without_being_one_is_found(native):
+    index = {np.str_("ship"): 0, "sea": 1}
+    ids, *_ = encoder.encode([["ship", "sea", np.str_("sea"), "none"]], index, native=native)
+    assert (ids & 2**31 - 1).tolist() == [0, 1, 1]
+    counts, *_ = encoder.count([[np.str_("ship"), "ship"], ["ship"]], native=native)
+    assert counts == {"ship": 3}
+
+
+def test_words_added_while_an_iterator_runs_are_known_later(native):
+    index = {"a": 0}
+
+    def growing():
+        yield ["a", "b"] * 40_000
+        index["b"] = 1
+        yield ["b"]
+
+    ids, *_ = encoder.encode(growing(), index, native=native)
+    assert (len(ids), ids[-1] & 2**31 - 1) == (40_001, 1)
+
+
+def test_many_words_are_counted(native):
+    words = [f"w{i}" for i in range(30_000)]
+    counts, raw, several = encoder.count([words, words[::-1]], native=native)
+    assert counts == dict.fromkeys(words, 2)
+    assert (raw, several) == (60_000, 2)
+    ids, *_ = encoder.encode([words], {word: i for i, word in enumerate(words)}, native=native)
+    assert np.array_equal(ids & 2**31 - 1, np.arange(30_000))

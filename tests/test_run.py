@@ -4,14 +4,17 @@ import dataclasses
 import itertools
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.parity import make_case, zipf_ids
 from w2vfast import backends, jobs, plan, run, scoring, trainer
 from w2vfast.config import Config
 from w2vfast.corpus import encode_sentences
 from w2vfast.errors import InputError
+from w2vfast.kernels.mapped import release
 from w2vfast.run import Run, RunState
 from w2vfast.scoring import Scoring
 
@@ -273,3 +276,35 @@ def test_tables_that_do_not_fit_are_refused(change, message, themed_sentences):
     tables = np.zeros((24, 8), np.float32), np.zeros((24, 8), np.float32)
     with pytest.raises(InputError, match=message):
         train(themed_sentences, tables=change(*tables))
+
+
+def resident_file_pages():
+    """Return the bytes of files that this process holds in memory."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssFile:"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
+@pytest.mark.parametrize("backend", EXACT)
+def test_tokens_in_a_file_stay_out_of_memory(backend, tmp_path):
+    """They teach what the same ones in memory do; of their 16 MB no more than some chunks' pages stay behind."""
+    ids = np.tile(zipf_ids(50, 1 << 16), 64)
+    file = np.memmap(tmp_path / "ids", np.int32, "w+", shape=ids.shape)
+    file[:] = ids
+    release(file)
+    options = {"window": 1, "sample": 1e-5, "shared_words": 4}
+    if backend == "torch":
+        options |= {"tokens_in_flight": 4096, "row_cap": "batch"}
+    tables = []
+    for tokens in (ids, file):
+        job, visit = make_case(tokens=tokens, chunk_size=4096, **options)
+        before = resident_file_pages()
+        w_in, w_out = plan.initial_vectors(50, 4, 1), np.zeros((50, 4), np.float32)
+        step = backends.module_of(backend).create_step(job, w_in, w_out, device="cpu", workers=1)
+        step.train(visit)
+        if backend == "torch":
+            release(tokens)  # the run does so after each visit
+        assert tokens is ids or resident_file_pages() - before < 8e6
+        tables.append((w_in, w_out))
+    for in_memory, mapped in zip(*tables, strict=True):
+        np.testing.assert_array_equal(in_memory, mapped)

@@ -14,6 +14,7 @@ DeviceName = Literal["cuda", "cpu", "mps"]
 ObjectiveName = Literal["negative-sampling", "nce"]
 Preset = Literal["quality", "fast"]
 
+CACHE_ABOVE = 1 << 25  # bytes; memory stays about that of the tables, whatever the corpus
 DRAWN = ("negative-sampling", "nce")  # objectives whose tiles draw shared words
 NEGATIVES = DRAWN  # objectives that take K negatives for each pair
 
@@ -150,7 +151,9 @@ class Config:
         None, "folder for the encoded corpus where it is too large for memory", hidden_default="beside the output"
     )
     cache_above: int = option(
-        1 << 30, "bytes of encoded corpus held in memory; larger ones go to --cache-dir (removed afterwards)", minimum=0
+        CACHE_ABOVE,
+        "bytes of encoded corpus held in memory; larger ones go to --cache-dir (removed afterwards)",
+        minimum=0,
     )
     save_vocab: str | None = option(
         None, "write the vocabulary here, 'word count' a line", aliases=("-save-vocab",), hidden_default="none"

@@ -19,9 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast.blocks import read_ahead, whole_words
+from w2vfast.config import CACHE_ABOVE
 from w2vfast.errors import InputError
 from w2vfast.inputs import TextInput, expand_inputs, open_text, total_size
 from w2vfast.interner import Piece, PythonInterner
+from w2vfast.kernels.mapped import blocks
+from w2vfast.memory import trim
 from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab, encode_words, select_types
 
@@ -127,7 +130,7 @@ def scan(
     max_final_vocab: int | None = None,
     vocab: Vocab | None = None,
     cache_dir: Path | None = None,
-    memory_limit: int = 1 << 30,
+    memory_limit: int = CACHE_ABOVE,
     workers: int = 1,
     scanner: ScannerName = "auto",
     progress: Progress | None = None,
@@ -178,7 +181,7 @@ def encode_sentences(
     max_final_vocab: int | None = None,
     vocab: Vocab | None = None,
     cache_dir: Path | None = None,
-    memory_limit: int = 1 << 30,
+    memory_limit: int = CACHE_ABOVE,
 ) -> EncodedCorpus:
     """Encode lists of words, gensim's `sentences`; they are iterated over once. The options are those of `scan`.
 
@@ -310,7 +313,8 @@ class _Stream:
         read = self._interner.read
         del self._interner
         tokens = self._store.finish([final[table] for table in tables], self._renumber, found)
-        sentences = sum(int(np.count_nonzero(tokens[i : i + (1 << 20)] < 0)) for i in range(0, len(tokens), 1 << 20))
+        trim()
+        sentences = sum(int(np.count_nonzero(ids < 0)) for _, ids in blocks(tokens, 1 << 18))
         return EncodedCorpus(tokens, vocab, Ledger(read, found, read - found, lost), sentences)
 
     def _merge_undecodable(self, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """Sentences of tokens into ids of a vocabulary that is given, or into counts: natively where built, else in Python.
 
-A sentence is an iterable of hashable tokens, which are looked up as a dictionary looks up. What the iterators or a
-token itself raise goes through: TypeError for a token that cannot be hashed.
+A sentence is an iterable of hashable tokens, which are looked up as a dictionary looks up; the vocabulary's dictionary
+is read when encoding begins. What the iterators or a token itself raise goes through: TypeError for a token that cannot
+be hashed.
 """
 
 from collections.abc import Generator, Hashable, Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from w2vfast.config import CACHE_ABOVE
 from w2vfast.tokens import SIGN, Ids, TokenStore, renumber_with_numpy
 
 Sentences = Iterable[Iterable[Hashable]]
@@ -33,7 +35,7 @@ def encode(
     sentences: Sentences,
     key_to_index: dict[Any, int],
     *,
-    memory_limit: int = 1 << 30,
+    memory_limit: int = CACHE_ABOVE,
     cache_dir: Path | None = None,
     native: bool = True,
 ) -> tuple[Ids, int, int]:
@@ -77,33 +79,47 @@ def _encoded(
     sentences: Sentences, key_to_index: dict[Any, int], native: bool, tokens: int
 ) -> Generator[tuple[Ids, int, int], None, None]:
     """Yield (ids, tokens read, sentences) of whole sentences, of `tokens` tokens or somewhat more at a time."""
-    work = import_module("w2vfast._encoder").encode if native and native_unavailable_reason() is None else encode_some
-    iterator, ended = iter(sentences), False
+    maker, source = _maker(sentences, native)
+    encoder, ended = maker.Encoder(key_to_index), False
     while not ended:
-        ids, raw_words, several, ended = work(iterator, key_to_index, tokens)
+        ids, raw_words, several, ended = encoder.add(source, tokens)
         yield ids, raw_words, several
 
 
-def encode_some(iterator: Iterator[Any], key_to_index: dict[Any, int], tokens: int) -> tuple[Ids, int, int, bool]:
-    """Return (ids, tokens, sentences, ended) of an iterator's next sentences: the Python twin of `_encoder.encode`."""
-    ids: list[int] = []
-    read = several = 0
-    for sentence in iterator:
-        several += 1
-        before = len(ids)
-        for token in sentence:
-            read += 1
-            index = key_to_index.get(token)
-            if index is None:
-                continue
-            if not 0 <= index < 2**31:
-                raise ValueError(f"an id lies outside 0 .. 2^31 - 1: {index}")
-            ids.append(index)
-        if len(ids) > before:
-            ids[-1] |= int(SIGN)
-        if read >= tokens:
-            return _array(ids), read, several, False
-    return _array(ids), read, several, True
+def _maker(sentences: Sentences, native: bool) -> tuple[Any, Any]:
+    """Return what has Encoder and Counter, native or here, and the sentences as they take them."""
+    if native and native_unavailable_reason() is None:
+        module = import_module("w2vfast._encoder")
+        return module, module.Sentences(sentences)
+    return _Python, iter(sentences)
+
+
+class PythonEncoder:
+    """The Python twin of `_encoder.Encoder`."""
+
+    def __init__(self, index: dict[Any, int]) -> None:
+        self._index = index
+
+    def add(self, iterator: Iterator[Any], tokens: int) -> tuple[Ids, int, int, bool]:
+        """Return (ids, tokens, sentences, ended) of an iterator's next sentences."""
+        ids: list[int] = []
+        read = several = 0
+        for sentence in iterator:
+            several += 1
+            before = len(ids)
+            for token in sentence:
+                read += 1
+                index = self._index.get(token)
+                if index is None:
+                    continue
+                if not 0 <= index < 2**31:
+                    raise ValueError(f"an id lies outside 0 .. 2^31 - 1: {index}")
+                ids.append(index)
+            if len(ids) > before:
+                ids[-1] |= int(SIGN)
+            if read >= tokens:
+                return _array(ids), read, several, False
+        return _array(ids), read, several, True
 
 
 def _array(ids: list[int]) -> Ids:
@@ -112,13 +128,11 @@ def _array(ids: list[int]) -> Ids:
 
 def count(sentences: Sentences, *, native: bool = True) -> tuple[dict[Any, int], int, int]:
     """Return how often each token occurs, in the order of first sight, and how many tokens and sentences there were."""
-    counter: Any = PythonCounter()
-    if native and native_unavailable_reason() is None:
-        counter = import_module("w2vfast._encoder").Counter()
+    maker, source = _maker(sentences, native)
+    counter, ended = maker.Counter(), False
     raw = several = 0
-    iterator, ended = iter(sentences), False
     while not ended:
-        raw_words, sentences_read, ended = counter.add(iterator, _TOKENS_AT_ONCE)
+        raw_words, sentences_read, ended = counter.add(source, _TOKENS_AT_ONCE)
         raw, several = raw + raw_words, several + sentences_read
     return counter.counts(), raw, several
 
@@ -144,3 +158,7 @@ class PythonCounter:
     def counts(self) -> dict[Any, int]:
         """Return the counts by token."""
         return self._counts
+
+
+class _Python:
+    Encoder, Counter = PythonEncoder, PythonCounter

@@ -1,5 +1,6 @@
 """What stands between gensim's Word2Vec and ours: its super() calls, its threads, and what a corpus is refused for."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -124,14 +125,24 @@ class Relay:
 
 
 def first_checked(sentences: Iterable[Any]) -> Iterable[Any]:
-    """Yield sentences; raise TypeError if the first is a str of several words, whose letters would be the words."""
-    for number, sentence in enumerate(sentences):
-        if number == 0 and isinstance(sentence, str) and len(sentence.split()) > 1:
-            raise TypeError(
-                f"a sentence must be a list of words, not the str {sentence!r:.60}, whose letters would be taken for "
-                "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
-            )
-        yield sentence
+    """Return the sentences; raise TypeError if the first is a str of several words (its letters would be the words)."""
+    first, all_sentences = _first(sentences)
+    if isinstance(first, str) and len(first.split()) > 1:
+        raise TypeError(
+            f"a sentence must be a list of words, not the str {first!r:.60}, whose letters would be taken for "
+            "words: split it, as in [line.split() for line in lines] (or list(line) if letters are meant)"
+        )
+    return all_sentences
+
+
+def _first(sentences: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+    """Return the first of the sentences, None if there is none, and all of them."""
+    if type(sentences) in (list, tuple):
+        return next(iter(sentences), None), sentences
+    iterator = iter(sentences)
+    for first in iterator:
+        return first, itertools.chain([first], iterator)
+    return None, ()
 
 
 def unknown_arguments(names: Iterable[str]) -> str:
@@ -141,15 +152,15 @@ def unknown_arguments(names: Iterable[str]) -> str:
 
 
 def warned_of_letters(sentences: Iterable[Any], logger: logging.Logger) -> Iterable[Any]:
-    """Yield sentences; warn in gensim's log if the first is a str, whose letters are the words then."""
-    for number, sentence in enumerate(sentences):
-        if number == 0 and isinstance(sentence, str):
-            logger.warning(
-                "Each 'sentences' item should be a list of words (usually unicode strings). The first is the str %r, "
-                "whose letters are taken for words",
-                sentence,
-            )
-        yield sentence
+    """Return the sentences; warn in gensim's log if the first is a str, whose letters are the words then."""
+    first, all_sentences = _first(sentences)
+    if isinstance(first, str):
+        logger.warning(
+            "Each 'sentences' item should be a list of words (usually unicode strings). The first is the str %r, "
+            "whose letters are taken for words",
+            first,
+        )
+    return all_sentences
 
 
 def why_empty(raw: Mapping[Any, int], least: int, max_final_vocab: int | None) -> str:

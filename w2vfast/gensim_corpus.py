@@ -6,10 +6,12 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from w2vfast.corpus import EncodedCorpus, native_unavailable_reason, scan
+from w2vfast.kernels.mapped import release
 from w2vfast.tokens import ID_MASK, SIGN, Ids, Renumber, renumber_with_numpy
 from w2vfast.vocab import Vocab
 
@@ -32,6 +34,7 @@ class ScannedFile:
     def __init__(self, path: str, workers: int, cache_dir: str | None, cache_above: int) -> None:
         """Raise InputError for what is no text, and TooFewWordsError for fewer than two different words."""
         self._stamp = _stamp(path)
+        self._indices: tuple[dict[Any, int], int] | None = None  # a dictionary, and its length when it was asked
         self._corpus: EncodedCorpus = scan(
             [path],
             min_count=1,
@@ -50,28 +53,37 @@ class ScannedFile:
         """Lines with a word on them."""
         return self._corpus.sentences
 
-    def is_of(self, path: str) -> bool:
-        """Return whether this is what a scan of `path` would come to now."""
-        return self._stamp == _stamp(path)
-
     def raw_vocab(self) -> "defaultdict[str, int]":
         """Return the count of every word, in the order of first sight, which gensim numbers words by."""
         vocab, tokens = self._corpus.vocab, self._corpus.tokens
         first = np.zeros(len(vocab), np.int64)
         for start in reversed(range(0, len(tokens), _BLOCK_TOKENS)):
             ids = tokens[start : start + _BLOCK_TOKENS] & ID_MASK
+            release(tokens)
             # Of positions written to one word's place the last one written stays: the first in the text.
             first[ids[::-1]] = np.arange(start + len(ids) - 1, start - 1, -1)
         order = np.argsort(first)
         counts = vocab.counts[order].tolist()
         return defaultdict(int, zip((vocab.words[i] for i in order.tolist()), counts, strict=True))
 
-    def take(self, key_to_index: Mapping[Hashable, int]) -> FileTokens:
+    def settle(self, key_to_index: dict[Any, int]) -> None:
+        """Settle what the words are to become: their text, of which most vocabularies keep a part, is let go of."""
+        words = self._corpus.vocab.words
+        self._indices = key_to_index, len(key_to_index)
+        self._table = np.fromiter((key_to_index.get(word, -1) for word in words), np.int32, len(words))
+        self._corpus.vocab = Vocab([], np.empty(0, np.int64))
+
+    def fits(self, path: str, key_to_index: dict[Any, int]) -> bool:
+        """Return whether `take` gives what the file holds now, in these indices."""
+        if self._indices is None or self._stamp != _stamp(path):
+            return False
+        settled, length = self._indices
+        return settled is key_to_index and length == len(key_to_index)
+
+    def take(self) -> FileTokens:
         """Return the words as indices; they are renumbered in place, so that this is the last use of the scan."""
-        words, corpus = self._corpus.vocab.words, self._corpus
-        table = np.fromiter((key_to_index.get(word, -1) for word in words), np.int32, len(words))
-        tokens = _renumbered(corpus.tokens, table)
-        corpus.close()
+        tokens = _renumbered(self._corpus.tokens, self._table)
+        self._corpus.close()
         return FileTokens(tokens, self.raw_words, self.sentences)
 
 
@@ -114,6 +126,7 @@ def _renumbered(tokens: Ids, table: Ids) -> Ids:
         if ends_before and written:
             tokens[written - 1] |= SIGN
         written += kept
+        release(tokens)
     return tokens[:written]
 
 

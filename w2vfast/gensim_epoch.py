@@ -14,7 +14,8 @@ from w2vfast import backends, jobs, plan, tiles
 from w2vfast.config import Config
 from w2vfast.jobs import Work
 from w2vfast.kernels.contract import Step, StepResult, Visit, chunk_count
-from w2vfast.run import MOST_CHUNKS_AT_ONCE, REPORT_SECONDS, diverged
+from w2vfast.kernels.mapped import release
+from w2vfast.run import Pace, diverged
 from w2vfast.tokens import Ids
 
 # Options that gensim's class does not have; they are a model's attributes of the same names.
@@ -59,6 +60,7 @@ class Training:
         fresh = np.random.SeedSequence().generate_state(1, np.uint64)[0]
         self._seed = int(fresh if model.seed is None else model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
+        self._pace: Pace | None = None
 
     def epoch(
         self,
@@ -121,10 +123,11 @@ class Training:
         model, job = self._model, work.job
         start_rate, end_rate = max(float(model.alpha), 0.0), max(float(model.min_alpha), 0.0)
         order = plan.chunk_order(chunk_count(job, tokens), self._seed, model.draw_epochs)
-        place, at_once = 0, job.chunks_in_group
+        place = 0
+        self._pace = pace = self._pace or Pace(job.chunks_in_group)
         while place < len(order):
             began = time.perf_counter()
-            chunks = np.ascontiguousarray(order[place : place + at_once])
+            chunks = np.ascontiguousarray(order[place : place + pace.chunks])
             ranks = place + np.arange(len(chunks), dtype=np.int64)
             done = step.train(
                 Visit(
@@ -140,8 +143,8 @@ class Training:
             if not np.isfinite(done.loss):
                 raise diverged(work, config)
             place += len(chunks)
-            if time.perf_counter() - began < REPORT_SECONDS / 2 and at_once < MOST_CHUNKS_AT_ONCE:
-                at_once *= 2
+            release(tokens)
+            pace.visited(len(chunks), time.perf_counter() - began)
             yield done, min(place * job.chunk_size, len(tokens))
 
     def _work(self, config: Config, choice: backends.Choice, tokens: Ids, expected: int) -> Work:

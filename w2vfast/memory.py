@@ -1,5 +1,6 @@
 """How much memory this process has taken."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -18,3 +19,12 @@ def peak_rss_bytes() -> int | None:
         return None
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
+
+
+def trim() -> None:
+    """Give memory that was freed back to the system: what reading a corpus leaves unused is not needed again."""
+    try:
+        scanner = importlib.import_module("w2vfast._scanner")
+    except ImportError:
+        return
+    scanner.trim()

@@ -36,6 +36,7 @@ from w2vfast.gensim_bridge import (
 from w2vfast.gensim_epoch import EXTRAS, Training
 from w2vfast.gensim_vectors import mended, plain
 from w2vfast.kernels.contract import StepResult
+from w2vfast.memory import trim
 from w2vfast.tokens import Ids
 
 __all__ = ["Word2Vec"]
@@ -249,6 +250,10 @@ class Word2Vec(AfterGensim):
         report = super().prepare_vocab(*args, **kwargs)
         if not self.wv.key_to_index:
             self._no_words = why_empty(raw, self.effective_min_count, self.max_final_vocab)
+        del raw
+        if self._call is not None and self._call.scanned is not None:
+            self._call.scanned.settle(self.wv.key_to_index)
+        trim()
         return report
 
     def make_cum_table(self, domain: int = 2**31 - 1) -> None:
@@ -405,8 +410,8 @@ class Word2Vec(AfterGensim):
         # A callback may change the vocabulary: an update adds to the dictionary, anything else makes a new one.
         held = call.file is not None and call.file[0] == path and call.file[1] is words and call.file[2] == len(words)
         if call.file is None or not held:
-            if scanned is not None and scanned.is_of(path):
-                read = scanned.take(words)
+            if scanned is not None and scanned.fits(path, words):
+                read = scanned.take()
             else:
                 read = gensim_corpus.read_file(path, words, self.workers, self.cache_dir, self.cache_above)
             call.file = path, words, len(words), read

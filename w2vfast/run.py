@@ -16,6 +16,7 @@ from w2vfast.config import Config
 from w2vfast.errors import DivergenceError
 from w2vfast.jobs import Work
 from w2vfast.kernels.contract import Step, StepResult, Visit, chunk_count
+from w2vfast.kernels.mapped import release
 
 # A backend is handed enough chunks to keep it busy about this long, then the run reports.
 REPORT_SECONDS = 0.25
@@ -73,6 +74,18 @@ class Progress:
         return self.epoch + self.place / self.chunks
 
 
+class Pace:
+    """How many chunks a backend is handed at once, in whole groups, by how long the last ones took."""
+
+    def __init__(self, group: int) -> None:
+        self.chunks = group
+
+    def visited(self, chunks: int, seconds: float) -> None:
+        """Learn from a visit."""
+        if chunks == self.chunks < MOST_CHUNKS_AT_ONCE and seconds < REPORT_SECONDS / 2:
+            self.chunks *= 2
+
+
 class Run:
     """A step's way through a config's epochs, from a state on; the tables are the step's."""
 
@@ -80,7 +93,7 @@ class Run:
         """Raise ValueError for a state that no run of this job and config comes to."""
         self._work, self._job, self._step, self._config = work, work.job, step, config
         self._chunks = chunk_count(self._job, self._job.tokens)
-        self._at_once = self._job.chunks_in_group
+        self._pace = Pace(self._job.chunks_in_group)
         self._order: tuple[int, NDArray[np.int64]] | None = None
         self.state = state or RunState()
         if not 0 <= self.state.epoch <= config.epochs or self.state.place not in range(0, self._chunks, self.group):
@@ -113,14 +126,14 @@ class Run:
         on it. Raises DivergenceError if the loss is not finite.
         """
         epoch, place = self.state.epoch, self.state.place
-        stop = min(place + self._at_once, self._chunks if until is None else until)
+        stop = min(place + self._pace.chunks, self._chunks if until is None else until)
         began = time.perf_counter()
         chunks = np.ascontiguousarray(self._order_of(epoch)[place:stop])
         done = self._step.train(self._visit(epoch, place, chunks))
+        release(self._job.tokens)
         if not np.isfinite(done.loss):
             raise diverged(self._work, self._config)
-        if time.perf_counter() - began < REPORT_SECONDS / 2 and self._at_once < MOST_CHUNKS_AT_ONCE:
-            self._at_once *= 2
+        self._pace.visited(len(chunks), time.perf_counter() - began)
         state = self._after(chunks, done)
         self.state = state if stop < self._chunks else _next_epoch(state)
         return Progress(

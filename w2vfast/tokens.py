@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast.errors import InputError
+from w2vfast.kernels.mapped import release
 
 Ids = NDArray[np.int32]
 
@@ -123,7 +124,8 @@ class TokenStore:
             return tempfile.TemporaryFile(dir=self._cache_dir, buffering=0)
         except OSError as error:
             raise InputError(
-                f"cannot write the cache of word ids in {self._folder()}: {error.strerror}; choose another --cache-dir"
+                f"cannot write the cache of word ids in {self._folder()}: {error.strerror}; choose another "
+                "--cache-dir, or hold more in memory by a larger --cache-above"
             ) from error
 
     def _write(self, ids: Ids) -> None:
@@ -136,7 +138,8 @@ class TokenStore:
             cause = "no space is left" if error.errno == errno.ENOSPC else error.strerror
             raise InputError(
                 f"cannot write the cache of word ids in {self._folder()}: {cause} after {self._file.tell():,} bytes of "
-                f"at least {self._length * 4:,}; choose another --cache-dir"
+                f"at least {self._length * 4:,}; choose another --cache-dir, or hold more in memory by a larger "
+                "--cache-above"
             ) from error
 
     def _folder(self) -> str:
@@ -212,6 +215,7 @@ class TokenStore:
                 ids[written - 1] |= SIGN
             read += block
             written += kept
+            release(ids)
         del ids
         self._file.truncate(max(written, 1) * 4)
         self._file.seek(written * 4)

@@ -17,11 +17,11 @@ using Array = py::array_t<T, py::array::c_style>;
 class Step {
   public:
     Step(
-        const py::dict &fields, const py::dict &objective, Array<float> w_in, Array<float> w_out, int workers,
-        bool poison
+        const py::dict &fields, const py::dict &objective, Array<float> w_in, Array<float> w_out, bool mapped,
+        int workers, bool poison
     )
         : keep_(fields), keep_objective_(objective), w_in_(std::move(w_in)), w_out_(std::move(w_out)) {
-        set_tokens(fields["tokens"]);
+        set_tokens(fields["tokens"], mapped);
         job_.keep_threshold = pointer<uint32_t>(fields["keep_threshold"]);
         job_.in_weight = pointer<float>(fields["in_weight"]);
         job_.out_weight = pointer<float>(fields["out_weight"]);
@@ -66,8 +66,8 @@ class Step {
         return py::make_tuple(result.loss, result.pairs, result.trained);
     }
 
-    void replace_tokens(const Array<int32_t> &tokens) {
-        set_tokens(tokens);
+    void replace_tokens(const Array<int32_t> &tokens, bool mapped) {
+        set_tokens(tokens, mapped);
         keep_["tokens"] = tokens;
         trainer_->restart();
     }
@@ -95,8 +95,9 @@ class Step {
     }
 
   private:
-    void set_tokens(const py::array &tokens) {
+    void set_tokens(const py::array &tokens, bool mapped) {
         job_.tokens = pointer<int32_t>(tokens);
+        job_.mapped = mapped;
         job_.n = tokens.shape(0);
     }
 
@@ -157,14 +158,14 @@ PYBIND11_MODULE(W2V_MODULE, m) {
     m.attr("objectives") = py::tuple(objectives);
     py::class_<Step>(m, "Step")
         .def(
-            py::init<const py::dict &, const py::dict &, Array<float>, Array<float>, int, bool>(), py::arg("fields"),
-            py::arg("objective"), py::arg("w_in").noconvert(), py::arg("w_out").noconvert(), py::arg("workers"),
-            py::arg("poison")
+            py::init<const py::dict &, const py::dict &, Array<float>, Array<float>, bool, int, bool>(),
+            py::arg("fields"), py::arg("objective"), py::arg("w_in").noconvert(), py::arg("w_out").noconvert(),
+            py::arg("mapped"), py::arg("workers"), py::arg("poison")
         )
         .def(
             "train", &Step::train, py::arg("chunks").noconvert(), py::arg("done").noconvert(), py::arg("total"),
             py::arg("start_rate"), py::arg("end_rate"), py::arg("draw_epoch"), py::arg("shared_words")
         )
-        .def("replace_tokens", &Step::replace_tokens, py::arg("tokens").noconvert())
+        .def("replace_tokens", &Step::replace_tokens, py::arg("tokens").noconvert(), py::arg("mapped"))
         .def("plan", &Step::plan, py::arg("chunk"), py::arg("draw_epoch"), py::arg("shared_words"));
 }

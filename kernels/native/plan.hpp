@@ -13,6 +13,7 @@ namespace w2v {
 
 struct Job {
     const int32_t *tokens;  // [n], sign bit on a sentence's last token
+    bool mapped;            // they lie in a file
     int64_t n;
     int64_t V;
     const uint32_t *keep_threshold;  // [V]

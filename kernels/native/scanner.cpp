@@ -8,7 +8,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdlib>
 #include <optional>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "scan_threads.hpp"
 
@@ -148,6 +153,13 @@ std::pair<int64_t, bool> renumber(const Ids &ids, const Ids &table, Ids &out) {
     return {kept, ends_before};
 }
 
+// Gives memory that was freed, by threads too, back to the system, where the C library would hold it for later.
+void trim() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_scanner, m) {
@@ -169,5 +181,6 @@ PYBIND11_MODULE(_scanner, m) {
         .def("words", &Scanner::words, py::arg("types"))
         .def("texts", &Scanner::texts, py::arg("types"))
         .def("find", &Scanner::find, py::arg("word"));
+    m.def("trim", &trim);
     m.def("renumber", &renumber, py::arg("ids").noconvert(), py::arg("table").noconvert(), py::arg("out").noconvert());
 }

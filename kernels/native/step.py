@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from w2vfast.kernels import contract
 from w2vfast.kernels.contract import ChunkPlan, Job, Objective, StepResult, Visit
+from w2vfast.kernels.mapped import is_mapped
 
 BUILDS = ("base", "avx2", "avx512")  # each runs where the next one does
 MAX_VECTOR_SIZE = 65_536
@@ -108,7 +109,7 @@ class NativeStep:
         self._job, self._tokens, self._w_in, self._w_out = job, job.tokens, w_in, w_out
         values = {field.name: getattr(job, field.name) for field in fields(job)}
         objective = {"name": job.objective.name} | _flat(job.objective)
-        self._step = _module(build).Step(values, objective, w_in, w_out, workers, poison)
+        self._step = _module(build).Step(values, objective, w_in, w_out, is_mapped(job.tokens), workers, poison)
 
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the tables, the arrays that were given."""
@@ -122,7 +123,7 @@ class NativeStep:
     def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
         """Train on other tokens from now on."""
         contract.check_tokens(self._job, tokens)
-        self._step.replace_tokens(tokens)
+        self._step.replace_tokens(tokens, is_mapped(tokens))
         self._tokens = tokens
 
     def train(self, visit: Visit) -> StepResult:

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "mapped.hpp"
 #include "objectives/nce.hpp"
 #include "objectives/negative_sampling.hpp"
 #include "step.hpp"
@@ -151,6 +152,7 @@ class Trainer {
                 Result mine;  // in a cache line of its own
                 for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < visit.count;) {
                     worker.train_chunk(visit, i, poison_, mine);
+                    if (job_.mapped) release(job_.tokens, job_.n);
                 }
                 results[id] = mine;
             } catch (...) {
