@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from w2vfast.blocks import read_ahead, whole_words
 from w2vfast.config import CACHE_ABOVE
 from w2vfast.errors import InputError
-from w2vfast.inputs import TextInput, expand_inputs, open_text, total_size
+from w2vfast.inputs import TextInput, expand_inputs, open_text, refuse_no_texts, total_size
 from w2vfast.interner import Piece, PythonInterner
 from w2vfast.kernels.mapped import blocks
 from w2vfast.memory import trim
+from w2vfast.no_text import refuse_flawed
 from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab, encode_words, select_types
 
@@ -91,7 +92,7 @@ class _Interner(Protocol):
     next_id: int
 
     def renumber(self) -> Ids: ...
-    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Ids], int]: ...
+    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Ids], tuple[int, int, int]]: ...
     def words(self, types: NDArray[np.int64]) -> list[Any]: ...
     def texts(self, types: NDArray[np.int64]) -> list[str]: ...
     def find(self, word: Any) -> int: ...
@@ -132,11 +133,12 @@ def scan(
     cache_dir: Path | None = None,
     memory_limit: int = CACHE_ABOVE,
     workers: int = 1,
+    force: bool = False,
     scanner: ScannerName = "auto",
     progress: Progress | None = None,
     _block_bytes: int | None = None,
 ) -> EncodedCorpus:
-    """Read text files (plain, .gz, .bz2, .xz), folders of them, or '-' (standard input), in the order given.
+    """Read text files (plain, .gz, .bz2, .xz, .zst), folders of them, or '-' (standard input), in the order given.
 
     Words are kept that occur `min_count` times, or more often where that leaves more than `max_final_vocab` types. With
     `vocab` the vocabulary is given and keeps its counts, by which the same rules prune it. `max_vocab_size` bounds the
@@ -144,6 +146,9 @@ def scan(
     a file in `cache_dir` (default: the system's temporary folder). `progress` is called with bytes done and in all
     (None where unknown: pipes). The native scanner shares the work among `workers` threads; the result is the same for
     any number of them, and the same as the Python scanner's.
+
+    What is no text (no_text.py) is refused, by the beginning of each file before any is read, and in the end by all the
+    words, unless `force` is set.
 
     Raises InputError for input that cannot be read or is no text, when fewer than two words are left, when the cache
     cannot be written, and when `scanner` is 'native' and was not built.
@@ -153,6 +158,8 @@ def scan(
     options = _Options(min_count, max_vocab_size, max_final_vocab, vocab)
     files = expand_inputs(inputs)
     total = total_size(files)
+    if not force and len(files) > 1:  # a single one is looked at when it is opened
+        refuse_no_texts(files)
     pinned = encode_words(vocab.words) if vocab is not None else []
     native = _load_native(scanner)
     interner: Any = (
@@ -163,14 +170,18 @@ def scan(
         stream = _Stream(interner, store, options, native.renumber if native is not None else renumber_with_numpy)
         for file in files:
             # The pieces are closed first: a thread may be reading from the file.
-            with open_text(file) as text, closing(_pieces(text, interner, native is not None, _block_bytes)) as read:
+            with (
+                open_text(file, force=force) as text,
+                closing(_pieces(text, interner, native is not None, _block_bytes)) as read,
+            ):
                 for pieces, position in read:
                     stream.add(pieces)
                     if progress is not None:
                         progress(done + position, total)
                 done += text.size or 0
+                name = text.name
             store.end_sentence()
-        return stream.finish()
+        return stream.finish(None if force else name if len(files) == 1 else "the text")
 
 
 def encode_sentences(
@@ -286,10 +297,12 @@ class _Stream:
         if self._renumber_at is not None and self._interner.next_id > self._renumber_at:
             self._store.renumber([self._interner.renumber()], self._renumber)
 
-    def finish(self) -> EncodedCorpus:
+    def finish(self, text: str | None = None) -> EncodedCorpus:
+        """Return the corpus; InputError if its words are those of no text, where `text` names it."""
         given = self._options.vocab
-        counts, undecodable, tables, lost = self._interner.finish()
-        lost += int(counts[undecodable].sum())
+        counts, undecodable, tables, (lost, binary, foreign) = self._interner.finish()
+        if text is not None:
+            refuse_flawed(text, self._interner.read, binary, foreign)
         twins = self._merge_undecodable(counts, undecodable)
         select = partial(select_types, min_count=self._options.min_count, max_final_vocab=self._options.max_final_vocab)
         if given is None:

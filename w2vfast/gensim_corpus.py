@@ -15,7 +15,6 @@ from w2vfast.kernels.mapped import release
 from w2vfast.tokens import ID_MASK, SIGN, Ids, Renumber, renumber_with_numpy
 from w2vfast.vocab import Vocab
 
-COMPRESSED = (".gz", ".bz2", ".xz")  # suffixes of what the scanner unpacks
 _BLOCK_TOKENS = 1 << 18
 
 
@@ -31,7 +30,7 @@ class FileTokens:
 class ScannedFile:
     """A file of which every word was counted and encoded."""
 
-    def __init__(self, path: str, workers: int, cache_dir: str | None, cache_above: int) -> None:
+    def __init__(self, path: str, workers: int, cache_dir: str | None, cache_above: int, force: bool) -> None:
         """Raise InputError for what is no text, and TooFewWordsError for fewer than two different words."""
         self._stamp = _stamp(path)
         self._indices: tuple[dict[Any, int], int] | None = None  # a dictionary, and its length when it was asked
@@ -41,6 +40,7 @@ class ScannedFile:
             workers=workers,
             cache_dir=None if cache_dir is None else Path(cache_dir),
             memory_limit=cache_above,
+            force=force,
         )
 
     @property
@@ -88,7 +88,7 @@ class ScannedFile:
 
 
 def read_file(
-    path: str, key_to_index: Mapping[Hashable, int], workers: int, cache_dir: str | None, cache_above: int
+    path: str, key_to_index: Mapping[Hashable, int], workers: int, cache_dir: str | None, cache_above: int, force: bool
 ) -> FileTokens:
     """Return a file's words as indices; words that are no keys are left out. Raises InputError as `scan` does."""
     keys = {key: index for key, index in key_to_index.items() if isinstance(key, str) and _is_one_word(key)}
@@ -99,6 +99,7 @@ def read_file(
         workers=workers,
         cache_dir=None if cache_dir is None else Path(cache_dir),
         memory_limit=cache_above,
+        force=force,
     )
     table = np.fromiter(keys.values(), np.int32, len(keys))
     if not np.array_equal(table, np.arange(len(table))):

@@ -2,29 +2,31 @@
 
 import io
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from w2vfast.errors import InputError
+from w2vfast.no_text import ALL_THE_SAME, refuse_no_text
+from w2vfast.optional import is_installed
 
 STDIN: Literal["-"] = "-"
 
 _HEAD_BYTES = 1 << 16
-_MAX_NUL_SHARE = 0.01
 _UTF8_BOM = b"\xef\xbb\xbf"
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b\x08", b"1AY&SY", b"\xfd7zXZ\x00"
-_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "xz"}
-_FOREIGN = {
-    b"(\xb5/\xfd": "zstd-compressed: use 'zstd -dc FILE | ... -'",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"\xff\xfe": "UTF-16: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)",
-    b"\xfe\xff": "UTF-16: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)",
-}
+# A frame, or a frame to be skipped, as pzstd writes one first.
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+_ZSTD_PIECE_BYTES = 1 << 12  # decompressed at once: what comes of one is at most 32,768 times as long
+_ZSTD_WINDOW_LOG = 31  # the longest that zstd --long makes
+_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "xz", ".zst": "zstd"}
+PACKED_SUFFIXES = tuple(_SUFFIXES)
 
 
 class _Readable(Protocol):
@@ -134,11 +136,11 @@ def total_size(files: Sequence[Path | Literal["-"]]) -> int | None:
 
 
 @contextmanager
-def open_text(path: Path | Literal["-"]) -> Iterator[TextInput]:
+def open_text(path: Path | Literal["-"], *, force: bool = False) -> Iterator[TextInput]:
     """Open one input; its kind is told by its first bytes.
 
-    Raises InputError if it is missing, unreadable, empty, binary (NUL in more than 1 % of the first 64 KiB), or of
-    another kind than its suffix says.
+    Raises InputError if it is missing, unreadable or empty and, but for `force`, if its first 64 KiB, decompressed, are
+    no text (no_text.py) or it is packed otherwise than its suffix says.
     """
     name = "standard input" if isinstance(path, str) else str(path)
     with ExitStack() as stack:
@@ -155,13 +157,18 @@ def open_text(path: Path | Literal["-"]) -> Iterator[TextInput]:
             head = _read_fully(raw, _HEAD_BYTES)
             packing = _packing(head)
             expected = _SUFFIXES.get(path.suffix.lower()) if isinstance(path, Path) else None
-            if head and expected is not None and packing != expected:
-                raise InputError(f"{name} is named like a {expected} file but is not one: it is damaged or misnamed")
+            if head and expected is not None and packing != expected and not force:
+                raise InputError(
+                    f"{name} is named like a {expected} file but is not one: it is damaged or misnamed; {ALL_THE_SAME}"
+                )
             text: _Readable = _Rejoined(head, raw)
             if packing is not None:
                 text = _decompressed(packing, text)
                 head = _read_fully(text, _HEAD_BYTES)
-            _refuse_what_is_no_text(name, head)
+            if not head:
+                raise InputError(f"{name} is empty: give a file with text")
+            if not force:
+                refuse_no_text(name, head, cut=len(head) == _HEAD_BYTES)
         start = len(_UTF8_BOM) if head.startswith(_UTF8_BOM) else 0
         yield TextInput(
             name=name,
@@ -171,6 +178,17 @@ def open_text(path: Path | Literal["-"]) -> Iterator[TextInput]:
             _text=_Rejoined(head[start:], text if packing is not None else raw),
             _raw=file,
         )
+
+
+def refuse_no_texts(files: Sequence[Path | Literal["-"]]) -> None:
+    """Raise InputError if one of the files is none that `open_text` takes; pipes are read only once and left out."""
+    for file in files:
+        if isinstance(file, Path):
+            with _explained(str(file)):
+                regular = stat.S_ISREG(file.stat().st_mode)
+            if regular:
+                with open_text(file):
+                    pass
 
 
 def _stdin() -> _Readable:
@@ -198,7 +216,9 @@ def _packing(head: bytes) -> str | None:
         return "gzip"
     if head.startswith(b"BZh") and head[4:10] == _BZIP2:
         return "bzip2"
-    return "xz" if head.startswith(_XZ) else None
+    if head.startswith(_XZ):
+        return "xz"
+    return "zstd" if _ZSTD.match(head) else None
 
 
 def _decompressed(packing: str, file: Any) -> _Readable:
@@ -211,22 +231,60 @@ def _decompressed(packing: str, file: Any) -> _Readable:
         import bz2
 
         return bz2.BZ2File(file)
-    import lzma
+    if packing == "xz":
+        import lzma
 
-    return lzma.LZMAFile(file)
+        return lzma.LZMAFile(file)
+    return _ZstdReader(file)
 
 
-def _refuse_what_is_no_text(name: str, head: bytes) -> None:
-    if not head:
-        raise InputError(f"{name} is empty: give a file with text")
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            raise InputError(f"{name} is {what}")
-    nuls = head.count(0)
-    if nuls > _MAX_NUL_SHARE * len(head):
+class _ZstdReader:
+    """Decompresses zstd frames, one after another, as gzip.GzipFile does members."""
+
+    def __init__(self, file: _Readable) -> None:
+        self._file = file
+        self._decompressor: Any = None  # none between two frames
+        self._new_decompressor = _zstd_decompressor()
+        self._text = io.BytesIO()  # not yet asked for
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes of text, none at the end; EOFError if it is amid a frame."""
+        while not (text := self._text.read(size)):
+            packed = self._file.read(_ZSTD_PIECE_BYTES)
+            if not packed:
+                if self._decompressor is not None:
+                    raise EOFError
+                return b""
+            self._text = io.BytesIO(self._decompress(packed))
+        return text
+
+    def _decompress(self, packed: bytes) -> bytes:
+        texts: list[bytes] = []
+        while packed:
+            if self._decompressor is None:
+                self._decompressor = self._new_decompressor()
+            texts.append(self._decompressor.decompress(packed))
+            packed = b""
+            if self._decompressor.eof:
+                packed, self._decompressor = self._decompressor.unused_data, None
+        return b"".join(texts)
+
+
+def _zstd_decompressor() -> Callable[[], Any]:
+    """Return what makes a decompressor of one frame: the standard library's, or the optional package's."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return partial(zstd.ZstdDecompressor, options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG})
+    if not is_installed("zstandard"):
         raise InputError(
-            f"{name} is binary: {nuls:,} of its first {len(head):,} bytes are NUL; give plain text in UTF-8"
+            "zstd-compressed text needs a package that reads it: pip install zstandard (or decompress it on the way: "
+            "zstd -dc FILE | ... -)"
         )
+    import zstandard
+
+    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG)
+    return lambda: decompressor.decompressobj()
 
 
 @contextmanager
@@ -253,6 +311,6 @@ def _explained(name: str) -> Iterator[None]:
     except zlib.error as error:
         raise InputError(f"{name} is damaged: {error}; copy or download it again") from error
     except Exception as error:
-        if type(error).__name__ != "LZMAError":  # lzma may not exist in this Python
+        if type(error).__name__ not in ("LZMAError", "ZstdError"):  # their modules may not exist in this Python
             raise
         raise InputError(f"{name} is damaged: {error}; copy or download it again") from error

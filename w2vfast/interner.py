@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast.errors import InputError
+from w2vfast.no_text import find_flaws
 from w2vfast.tokens import SIGN, Ids
 
 MAX_IDS = 2**31 - 1
@@ -42,7 +43,7 @@ class PythonInterner(Generic[AnyStr]):
         # With max_types: [id, count] of each living type, in the order of ids.
         self._living: dict[AnyStr, list[int]] = {word: [i, 0] for i, word in enumerate(pinned)} if max_types else {}
         self._types: list[AnyStr] = []
-        self._dropped_undecodable = 0
+        self._dropped = np.zeros(3, dtype=np.int64)
         self.next_id = len(pinned)
         self.read = 0
 
@@ -92,9 +93,9 @@ class PythonInterner(Generic[AnyStr]):
         quarter = (len(counts) - 1) // 4
         threshold = int(np.partition(counts, quarter)[quarter])
         rare = [(word, entry) for word, entry in entries[self._pinned :] if entry[1] <= threshold]
-        for word, entry in rare:
+        for word, _ in rare:
             del self._living[word]
-            self._dropped_undecodable += 0 if _decodes(word) else entry[1]
+        self._dropped += _count_flawed([word for word, _ in rare], [entry[1] for _, entry in rare])[1]
 
     def renumber(self) -> Ids:
         """Number the living types 0, 1, 2... in their order; return the new id of each id so far, -1 for the dead."""
@@ -105,10 +106,11 @@ class PythonInterner(Generic[AnyStr]):
         self.next_id = len(self._living)
         return table
 
-    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Ids], int]:
+    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Ids], tuple[int, int, int]]:
         """End interning: return counts of the types, which of them are not UTF-8, and for each table id -> type.
 
-        The last number is how many words that are not UTF-8 belonged to types dropped on the way.
+        The last three numbers are how many words are not UTF-8, are binary and are foreign (no_text.py), those of types
+        dropped on the way too.
         """
         if self._max_types:
             table = self.renumber()
@@ -118,16 +120,9 @@ class PythonInterner(Generic[AnyStr]):
             table = np.arange(len(self._ids), dtype=np.int32)
             self._counts = self._counts[: len(self._ids)]
         self._types = list(self._ids)
-        undecodable: list[int] = []
-        # One decoding of all the words at once tells quickly that nothing is amiss, as it mostly is.
-        if not self._all_decode():
-            undecodable = [i for i, word in enumerate(self._types) if not _decodes(word)]
-        return self._counts, np.array(undecodable, dtype=np.int64), [table], self._dropped_undecodable
-
-    def _all_decode(self) -> bool:
-        if not self._types or isinstance(self._types[0], str):
-            return True
-        return _decodes(b"\n".join(self._types))
+        undecodable, flawed = _count_flawed(self._types, self._counts.tolist())
+        total, binary, foreign = (self._dropped + flawed).tolist()
+        return self._counts, np.array(undecodable, dtype=np.int64), [table], (total, binary, foreign)
 
     def words(self, types: NDArray[np.int64]) -> list[AnyStr]:
         """Return the words of the given type numbers."""
@@ -142,11 +137,9 @@ class PythonInterner(Generic[AnyStr]):
         return self._ids.get(word, -1)
 
 
-def _decodes(word: str | bytes) -> bool:
-    if isinstance(word, str):
-        return True
-    try:
-        word.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _count_flawed(words: Sequence[AnyStr], counts: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return which of the words are not UTF-8, and how many such, binary and foreign words their counts come to."""
+    if not words or isinstance(words[0], str):
+        return [], [0, 0, 0]
+    flaws = find_flaws(words)
+    return flaws.undecodable, [sum(counts[i] for i in kind) for kind in flaws]

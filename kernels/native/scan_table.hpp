@@ -100,7 +100,7 @@ class Table {
 
     const std::vector<Type> &types() const { return types_; }
     int64_t next_id() const { return next_id_; }
-    int64_t dropped_undecodable() const { return dropped_undecodable_; }
+    const FlawCounts &dropped() const { return dropped_; }
 
     // The counts of the types; only where ids have no gaps (never bounded, or just renumbered).
     std::vector<int64_t> counts() const {
@@ -195,7 +195,7 @@ class Table {
             Slot slot = slots[i];
             const Type &type = types_[i];
             if (!is_pinned(slot) && slot.count <= threshold) {
-                if (!valid_utf8(type.view())) dropped_undecodable_ += static_cast<int64_t>(slot.count);
+                dropped_.add(flaws(type.view()), static_cast<int64_t>(slot.count));
                 continue;
             }
             const char *text = arena->add(type.text, type.length);
@@ -235,7 +235,7 @@ class Table {
     std::unique_ptr<Arena> arena_ = std::make_unique<Arena>();
     std::vector<Type> types_;  // the living ones, in the order of ids
     int64_t next_id_ = 0;
-    int64_t dropped_undecodable_ = 0;
+    FlawCounts dropped_;  // words of types that were dropped
 };
 
 }  // namespace w2v

@@ -14,10 +14,12 @@
 
 namespace w2v {
 
-// The end of a scan: for each table its ids' types, and the types' counts and which are no UTF-8.
+// The end of a scan: for each table its ids' types; the types' counts and which are no UTF-8; how many words were flawed,
+// of dropped types too.
 struct Types {
     std::vector<std::vector<int32_t>> type_of;
     std::vector<int64_t> counts, undecodable;
+    FlawCounts flawed;
 };
 
 class Scan {
@@ -59,7 +61,6 @@ class Scan {
     // These are for a bounded scan, which has one table.
     int64_t next_id() const { return tables_[0]->next_id(); }
     std::vector<int32_t> renumber() { return tables_[0]->renumber(); }
-    int64_t dropped_undecodable() const { return tables_[0]->dropped_undecodable(); }
 
     // Ends the scan: brings all types into table 0 and numbers them in the order of first sight.
     Types finish() {
@@ -74,8 +75,11 @@ class Scan {
         }
         number_types(types.type_of);
         const std::vector<int64_t> counts = tables_[0]->counts();
+        types.flawed = tables_[0]->dropped();
         for (const int32_t id : id_of_type_) {
-            if (!valid_utf8(tables_[0]->types()[id].view())) types.undecodable.push_back(types.counts.size());
+            const Flaws found = flaws(tables_[0]->types()[id].view());
+            types.flawed.add(found, counts[id]);
+            if (found.undecodable) types.undecodable.push_back(types.counts.size());
             types.counts.push_back(counts[id]);
         }
         for (std::vector<int32_t> &ids : types.type_of) {

@@ -1,4 +1,4 @@
-// From bytes to words: white space, hashes and keys of words, and what is valid UTF-8.
+// From bytes to words: white space, hashes and keys of words, and what is wrong with them.
 #pragma once
 
 #include <cstddef>
@@ -137,30 +137,54 @@ inline Word make_padded_word(std::string_view text, std::string &storage) {
     return make_word(storage.data(), static_cast<uint32_t>(text.size()));
 }
 
-// As CPython decodes: no overlong forms, no surrogates, nothing above U+10FFFF.
-inline bool valid_utf8(std::string_view text) {
-    const auto *p = reinterpret_cast<const unsigned char *>(text.data());
-    const size_t n = text.size();
+// The bytes of the valid UTF-8 character that begins at p, of at most n; 0 if none does. As CPython decodes: no overlong
+// forms, no surrogates, nothing above U+10FFFF.
+inline size_t utf8_length(const unsigned char *p, size_t n) {
     const auto follows = [&](size_t i, unsigned lo = 0x80, unsigned hi = 0xBF) {
         return i < n && p[i] >= lo && p[i] <= hi;
     };
+    const unsigned c = p[0];
+    if (c < 0x80) return 1;
+    if (c >= 0xC2 && c <= 0xDF && follows(1)) return 2;
+    if (c >= 0xE0 && c <= 0xEF && follows(1, c == 0xE0 ? 0xA0 : 0x80, c == 0xED ? 0x9F : 0xBF) && follows(2)) return 3;
+    if (c >= 0xF0 && c <= 0xF4 && follows(1, c == 0xF0 ? 0x90 : 0x80, c == 0xF4 ? 0x8F : 0xBF) && follows(2) &&
+        follows(3)) {
+        return 4;
+    }
+    return 0;
+}
+
+// What is wrong with a word; w2vfast/no_text.py says what it is for.
+struct Flaws {
+    bool undecodable;  // not valid UTF-8
+    bool binary;       // more than one in 32 bytes is a control character
+    bool foreign;      // two in five bytes belong to no valid UTF-8
+};
+
+inline Flaws flaws(std::string_view word) {
+    const auto *p = reinterpret_cast<const unsigned char *>(word.data());
+    const size_t n = word.size();
+    size_t control = 0, stray = 0;
     for (size_t i = 0; i < n;) {
         const unsigned c = p[i];
-        if (c < 0x80) {
-            i += 1;
-        } else if (c >= 0xC2 && c <= 0xDF && follows(i + 1)) {
-            i += 2;
-        } else if (c >= 0xE0 && c <= 0xEF && follows(i + 1, c == 0xE0 ? 0xA0 : 0x80, c == 0xED ? 0x9F : 0xBF) &&
-                   follows(i + 2)) {
-            i += 3;
-        } else if (c >= 0xF0 && c <= 0xF4 && follows(i + 1, c == 0xF0 ? 0x90 : 0x80, c == 0xF4 ? 0x8F : 0xBF) &&
-                   follows(i + 2) && follows(i + 3)) {
-            i += 4;
-        } else {
-            return false;
-        }
+        // Bell, backspace and escape do no harm; 9 to 13 are white space.
+        control += (c < 0x20 && !(c >= 7 && c <= 13) && c != 0x1B) || c == 0x7F;
+        const size_t length = utf8_length(p + i, n - i);
+        stray += length == 0;
+        i += length ? length : 1;
     }
-    return true;
+    return {stray > 0, control * 32 > n, n > 0 && stray * 5 >= 2 * n};
 }
+
+// How many words have which flaw.
+struct FlawCounts {
+    int64_t undecodable = 0, binary = 0, foreign = 0;
+
+    void add(const Flaws &flaws, int64_t count) {
+        undecodable += flaws.undecodable ? count : 0;
+        binary += flaws.binary ? count : 0;
+        foreign += flaws.foreign ? count : 0;
+    }
+};
 
 }  // namespace w2v

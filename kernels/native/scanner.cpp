@@ -64,8 +64,10 @@ class Scanner {
         }
         py::list type_of;
         for (const std::vector<int32_t> &table : types.type_of) type_of.append(to_array(table));
+        const w2v::FlawCounts &flawed = types.flawed;
         return py::make_tuple(
-            to_array(types.counts), to_array(types.undecodable), type_of, scan_->dropped_undecodable()
+            to_array(types.counts), to_array(types.undecodable), type_of,
+            py::make_tuple(flawed.undecodable, flawed.binary, flawed.foreign)
         );
     }
 
