@@ -5,6 +5,7 @@
 Tests build their jobs here, and benchmarks check here before a speed is worth anything.
 """
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -18,16 +19,18 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from w2vfast import backends, jobs, plan
-from w2vfast.config import Config
+from w2vfast.config import NEGATIVES, Config
 from w2vfast.kernels import contract, reference
 from w2vfast.kernels.contract import Job, Objective, Step, StepResult, Visit, chunk_count
 from w2vfast.kernels.noise import NoiseTable
 from w2vfast.kernels.objectives.negative_sampling import NegativeSampling
+from w2vfast.kernels.objectives.von_mises_fisher import VonMisesFisher
 from w2vfast.tiles import TileSettings
 
 # Of the largest step: float32 keeps about 1e-6 here, a wrong weight or a lost row shows at 1e-2.
 LARGEST_ERROR = 1e-4
 OF_CONFIG = ("mode", "objective", "negative", "log_z", "window", "shrink_windows", "cbow_mean", "cap", "seed")
+OF_CONFIG += ("code", "code_words", "mined", "mine_every", "mined_share")
 OF_TILES = ("tile", "tokens_in_flight", "row_cap")
 OF_VISIT = ("first_rank", "draw_epoch", "shared_words", "epochs", "alpha", "min_alpha")
 
@@ -51,6 +54,7 @@ def make_job(
     tokens: NDArray[np.int32] | None = None,
     sample: float = 0.1,
     static: bool = False,
+    falling_weights: float | None = None,
     target_mask: bool | None = None,
     noise: NoiseTable | None = None,
     objective_value: Objective | None = None,
@@ -59,11 +63,13 @@ def make_job(
     """Return a job as jobs.py makes it, small by default, on `length` Zipf-like tokens or those given.
 
     `changes` are options of Config, tile settings, or fields of Job; `target_mask` and `noise` change the objective,
-    `objective_value` stands in for it.
+    `objective_value` stands in for it. `falling_weights` are static weights that fall from that to 0 in both tables.
     """
     ids = zipf_ids(words, length) if tokens is None else tokens
     counts = np.bincount(ids & contract.ID_MASK, minlength=words) + 1
     options = {"cap": 2.0, "seed": 2**40 + 3} | {name: changes.pop(name) for name in OF_CONFIG if name in changes}
+    if options.get("objective", NEGATIVES[0]) not in NEGATIVES:
+        options.pop("negative", None)  # cases are every objective's
     sizes = {"tile": 32, "row_cap": "tile"} | {name: changes.pop(name) for name in OF_TILES if name in changes}
     sizes = {"tokens_in_flight": sizes["tile"]} | sizes
     settings = TileSettings(shared_negatives=0, static_cap=static, **sizes)
@@ -73,6 +79,9 @@ def make_job(
         objective = dataclasses.replace(objective, mask=target_mask)
     if noise is not None:
         objective = dataclasses.replace(objective, noise=noise)
+    if falling_weights is not None:
+        for name, rows in (("in_weight", words), ("out_weight", objective.out_rows(words))):
+            changes[name] = np.linspace(falling_weights, 0, rows, dtype=np.float32)
     return dataclasses.replace(job, objective=objective, **({"chunk_size": 256} | changes))
 
 
@@ -99,7 +108,7 @@ def visit_of(
         start_rate=alpha,
         end_rate=min_alpha,
         draw_epoch=draw_epoch,
-        shared_words=shared_words,
+        shared_words=shared_words if job.objective.noise is not None else 0,
     )
 
 
@@ -170,25 +179,37 @@ def hold(
     return Outcome(step.tables(), exact, random_tables(job, vector_size), result, expected)
 
 
-def largest_error(backend: str, device: str, mode: str, vector_size: int = 100, **options: Any) -> float:
-    """Return a backend's largest error in an epoch of 2,000 Zipf-like tokens, one tile in flight.
+def largest_error(
+    backend: str, device: str, mode: str, vector_size: int = 100, length: int = 2000, **options: Any
+) -> float:
+    """Return a backend's largest error in an epoch of `length` Zipf-like tokens, one tile in flight.
 
     `options` are those of `make_job`, and triton's `precision`.
     """
     own = {"precision": options.pop("precision")} if "precision" in options else {}
-    job = make_job(words=300, length=2000, mode=mode, chunk_size=512, **options)
+    if options.get("objective") == "von-mises-fisher":
+        del options["objective"]
+        targets = np.random.default_rng(2).normal(size=(300, vector_size))
+        targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+        options["objective_value"] = VonMisesFisher(targets.astype(np.float32), norm_penalty=0.02, dot_weight=0.1)
+    job = make_job(words=300, length=length, mode=mode, chunk_size=512, **options)
+    shared_words = 32 if job.objective.noise is not None else 0
     create: Any = partial(backends.module_of(backend).create_step, device=device, workers=1, **own)
-    return hold(create, job, visit_of(job, epochs=1, shared_words=32), vector_size).error
+    return hold(create, job, visit_of(job, epochs=1, shared_words=shared_words), vector_size).error
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print each backend's error for its objectives in both modes; exit code 1 if one is too large."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("backends", nargs="*", default=["torch"])
+    parser.add_argument("--length", type=int, default=2000, metavar="TOKENS")
+    arguments = parser.parse_args(argv)
     failed = False
-    for backend in argv if argv is not None else sys.argv[1:] or ["torch"]:
+    for backend in arguments.backends:
         for objective in backends.objectives(backend):
-            for mode in ("sg", "cbow"):
+            for mode in ("sg",) if objective == "margin" else ("sg", "cbow"):
                 device = "cuda" if backend == "triton" else "cpu"
-                error = largest_error(backend, device, mode, objective=objective)
+                error = largest_error(backend, device, mode, length=arguments.length, objective=objective)
                 failed |= not error <= LARGEST_ERROR
                 print(f"{backend} {objective} {mode}: largest error {error:.1e} of the largest step")
     return int(failed)

@@ -12,6 +12,7 @@ and a Step is what a run drives:
     plan(chunk, draw_epoch, shared_words) -> ChunkPlan  the plan of one chunk, for parity tests
     replace_tokens(tokens)                              train on other tokens from now on
     tables() -> (w_in, w_out)                           the arrays given, in step with all that was trained
+    mined                                               where the objective mines: what was, to be read and given back
 
 Words used alike in all backends:
 
@@ -53,6 +54,15 @@ gradients G = weight * (label - prediction) and the loss, and says what each pai
 return a factor on the rows themselves. With U the columns, dV = lr (G U + factor V), dU = lr G^T V. Objectives are
 `kernels/objectives/*.py`; each backend has one file an objective, chosen by its name.
 
+An objective may ask for more of those that have it:
+
+    FixedOut    W_out is given: its rows are scored against, but dU is not added to them.
+    Mining      Skip-gram only. A row has, besides, pairs with the M columns mined for its word w: the rows c of W_out
+                with the largest W_in[w] . W_out[c], largest first, the first of equals first, all as of the last
+                snapshot of the tables. One is taken before a group of `chunks_in_group` chunks if done // mine_every
+                of its first chunk is not what it was at the last snapshot, or if there was none: a place in the run,
+                whatever the visits. With more than EXACT_MINING words a backend may search approximately.
+
 loss is the objective's sum over own pairs and shared columns, from the scores before the update; pairs is the sum of n:
 pairs of words in skip-gram, windows in CBOW.
 
@@ -64,8 +74,8 @@ x is at least lr * that weight, lr the tile's. With `in_scale` a W_in row's step
 scale: 0 freezes it (gensim's `vectors_lockf`).
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +88,7 @@ GROUP_TOKENS = 1 << 20  # positions planned at a time where the plan is made for
 SENTENCE_END = np.int32(-(2**31))  # sign bit of a token id
 ID_MASK = np.int32(2**31 - 1)
 MAX_SHARED_WORDS = 1024
+EXACT_MINING = 50_000  # words; docs/experiments.md, "Mining"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +99,7 @@ class TileRow:
     share: float  # the row is share * the sum of its inputs' vectors
     back: float  # what part of the row's gradient each input receives
     targets: list[int]
+    mined: list[int] = field(default_factory=list)  # columns, where the objective mines
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +110,7 @@ class Tile:
     shared_words: list[int]
     learning_rate: float
     tokens: int
+    left: NDArray[np.float64] | None = None  # [R, D] the rows' vectors, there when `Objective.gradient` is asked
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ class Objective(Protocol):
 
     @property
     def name(self) -> str:
-        """The objective's name, with hyphens; its module's in every backend with underscores."""
+        """The objective's name, with hyphens; `module_of` it is its file's in every backend."""
 
     @property
     def noise(self) -> NoiseTable | None:
@@ -156,6 +169,41 @@ class Objective(Protocol):
         self, tile: Tile, own: list[OwnPair], own_scores: NDArray[np.float64], shared_scores: NDArray[np.float64]
     ) -> Gradient:
         """Return gradients, weights and loss from the scores of the own pairs [P] and the shared columns [R, S]."""
+
+
+@runtime_checkable
+class FixedOut(Protocol):
+    """What else an objective has whose W_out is not trained."""
+
+    @property
+    def fixed_out(self) -> NDArray[np.float32]:
+        """W_out, [out_rows, D], C-contiguous; the table given to a step may be this array itself."""
+
+
+@runtime_checkable
+class Mining(Protocol):
+    """What else an objective has that rows are scored against columns mined for their words."""
+
+    @property
+    def mined(self) -> int:
+        """M, the columns mined for a word, at most out_rows."""
+
+    @property
+    def mine_every(self) -> int:
+        """Tokens of a run from one snapshot to the next."""
+
+
+@dataclass(eq=False)
+class Mined:
+    """What was mined last: beside the tables, the state of a run of a `Mining` objective."""
+
+    columns: NDArray[np.int32]  # [V, M]
+    snapshot: int = -1  # done // mine_every when it was taken; -1 where nothing was mined yet
+
+    @classmethod
+    def nothing(cls, V: int, objective: Mining) -> "Mined":
+        """Return the state that a run begins in."""
+        return cls(np.zeros((V, objective.mined), np.int32))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -252,6 +300,16 @@ class Step(Protocol):
         """Return W_in [V, D] and W_out [out_rows, D]: the arrays that the step was created with, brought up to date."""
 
 
+def module_of(objective: str) -> str:
+    """Return the name of an objective's module: underscores for hyphens, two of them for the comma of a pair."""
+    return objective.replace("-", "_").replace(",", "__")
+
+
+def objective_of(module: str) -> str:
+    """Return the objective whose module it is."""
+    return module.replace("__", ",").replace("_", "-")
+
+
 def chunk_count(job: Job, tokens: NDArray[np.int32]) -> int:
     """Return the number of chunks of a token stream."""
     return -(-len(tokens) // job.chunk_size)
@@ -268,11 +326,18 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
     _require(V >= 2, "at least two words are needed")
     job.objective.check(V)
     rows = job.objective.out_rows(V)
+    if isinstance(job.objective, Mining):
+        _require(job.mode == "sg", f"{job.objective.name} is skip-gram's: columns are mined for a row's one word")
+        _require(1 <= job.objective.mined <= rows, f"{job.objective.mined} of {rows} columns cannot be mined")
+        _require(job.objective.mine_every >= 1, "mine_every must be at least 1")
     _require(w_in.ndim == 2 and w_in.shape[1] >= 1, f"w_in must be [V, D], not {w_in.shape}")
     _require(w_in.shape[0] == V, f"w_in has {w_in.shape[0]} rows, the plan {V} words")
     _require(
         w_out.shape == (rows, w_in.shape[1]), f"w_out is {w_out.shape}, the objective's is {(rows, w_in.shape[1])}"
     )
+    if isinstance(job.objective, FixedOut):
+        fixed = job.objective.fixed_out.shape
+        _require(fixed == w_out.shape, f"w_out is {w_out.shape}, what {job.objective.name} gives is {fixed}")
     arrays = {
         "keep_threshold": (job.keep_threshold, np.uint32, V),
         "in_weight": (job.in_weight, np.float32, V),

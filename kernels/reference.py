@@ -6,12 +6,23 @@ place of the chunk), in batches of `tiles_in_flight`; with one tile in flight th
 order of the native backend.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.kernels.contract import ID_MASK, ChunkPlan, Job, StepResult, Tile, TileRow, Visit
+from w2vfast.kernels.contract import (
+    ID_MASK,
+    ChunkPlan,
+    FixedOut,
+    Job,
+    Mined,
+    Mining,
+    StepResult,
+    Tile,
+    TileRow,
+    Visit,
+)
 from w2vfast.kernels.noise import NoiseTable
 from w2vfast.kernels.philox import PURPOSE_SHARED, PURPOSE_TOKEN, philox4x32
 
@@ -52,7 +63,9 @@ def _draw(seed: int, noise: NoiseTable, chunk: int, tile: int, j: int, draw_epoc
     return column if r1 < int(noise.prob[column]) else int(noise.alias[column])
 
 
-def tiles_of(job: Job, visit: Visit, place: int, tokens: NDArray[np.int32] | None = None) -> list[Tile]:
+def tiles_of(
+    job: Job, visit: Visit, place: int, tokens: NDArray[np.int32] | None = None, mined: Mined | None = None
+) -> list[Tile]:
     """Return the tiles of the `place`-th chunk of a visit, its windows found by walking out from each token."""
     tokens = job.tokens if tokens is None else tokens
     chunk = int(visit.chunks[place])
@@ -72,7 +85,8 @@ def tiles_of(job: Job, visit: Visit, place: int, tokens: NDArray[np.int32] | Non
             near = [j for j in range(i - r, i + r + 1) if 0 <= j < len(kept) and j != i]
             window = [words[j] for j in near if sentence_of[kept[j]] == sentence_of[kept[i]]]
             if window:
-                rows.append(_row(job, words[i], window))
+                of_word = mined.columns[words[i]].tolist() if mined is not None else []
+                rows.append(replace(_row(job, words[i], window), mined=of_word))
         rate = visit.learning_rate(place, kept[start] - chunk * job.chunk_size)
         tiles.append(Tile(rows, chunk_plan.shared_words[ordinal].tolist(), rate, len(members)))
     return tiles
@@ -113,7 +127,8 @@ def tile_updates(job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArra
     up, lr = Updates(Side(), Side(), 0.0), tile.learning_rate
     if not tile.rows:
         return up
-    left = [row.share * np.sum([w_in[word] for word in row.inputs], axis=0) for row in tile.rows]
+    left = np.array([row.share * np.sum([w_in[word] for word in row.inputs], axis=0) for row in tile.rows])
+    tile = replace(tile, left=left.astype(np.float64))
     shared, own = job.objective.columns(tile)
     own_scores = np.array([float(left[pair.row] @ w_out[pair.column]) for pair in own])
     shared_scores = np.array([[float(vector @ w_out[column]) for column in shared] for vector in left])
@@ -145,6 +160,8 @@ def apply(job: Job, batch: list[Tile], w_in: NDArray[np.floating], w_out: NDArra
             for row, weight in side.weights.items():
                 in_batch[row] = in_batch.get(row, 0.0) + weight
         for tile, side in zip(batch, updates, strict=True):
+            if table is w_out and isinstance(job.objective, FixedOut):
+                continue
             for row, step in side.steps.items():
                 x = side.weights[row] if job.row_cap == "tile" else in_batch[row]
                 if static is not None:
@@ -155,21 +172,39 @@ def apply(job: Job, batch: list[Tile], w_in: NDArray[np.floating], w_out: NDArra
     return StepResult(sum(up.loss for up in results), pairs, sum(tile.tokens for tile in batch))
 
 
+def mine(objective: Mining, done: int, w_in: NDArray[np.floating], w_out: NDArray[np.floating], mined: Mined) -> None:
+    """Mine each word's columns anew if a snapshot is due with `done` tokens visited."""
+    snapshot = done // objective.mine_every
+    if snapshot == mined.snapshot:
+        return
+    mined.snapshot = snapshot
+    for word, vector in enumerate(w_in):
+        mined.columns[word] = np.argsort(-(w_out @ vector), kind="stable")[: objective.mined]
+
+
 def train(
     job: Job,
     w_in: NDArray[np.floating],
     w_out: NDArray[np.floating],
     visit: Visit,
     tokens: NDArray[np.int32] | None = None,
+    mined: Mined | None = None,
 ) -> StepResult:
-    """Train on a visit in place; tables of float64 give the exact result, of float32 one with float32's rounding."""
+    """Train on a visit in place; tables of float64 give the exact result, of float32 one with float32's rounding.
+
+    `mined` is what was mined in the run's visits before, if any, and is brought up to date.
+    """
     result = StepResult(0.0, 0, 0)
+    if isinstance(job.objective, Mining) and mined is None:
+        mined = Mined.nothing(job.vocabulary, job.objective)
     for start in range(0, len(visit.chunks), job.chunks_in_group):
+        if isinstance(job.objective, Mining) and mined is not None:
+            mine(job.objective, int(visit.done[start]), w_in, w_out, mined)
         places = range(start, min(start + job.chunks_in_group, len(visit.chunks)))
         tiles = [
             (ordinal, place, tile)
             for place in places
-            for ordinal, tile in enumerate(tiles_of(job, visit, place, tokens))
+            for ordinal, tile in enumerate(tiles_of(job, visit, place, tokens, mined))
         ]
         ordered = [tile for _, _, tile in sorted(tiles, key=lambda entry: entry[:2])]
         for first in range(0, len(ordered), job.tiles_in_flight):

@@ -12,13 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Every input side with every objective: what each kernel is held against the reference in.
-MODES: dict[str, dict[str, Any]] = {
+# Every input side with every objective of drawn words, which all backends have.
+DRAWN_MODES: dict[str, dict[str, Any]] = {
     "sg": {"mode": "sg"},
     "cbow-mean": {"mode": "cbow"},
     "cbow-sum": {"mode": "cbow", "cbow_mean": False},
     "sg-nce": {"mode": "sg", "objective": "nce", "log_z": 0.5},
     "cbow-nce": {"mode": "cbow", "objective": "nce"},
+}
+# And with the others: what each kernel of those that have them is held against the reference in.
+MODES = DRAWN_MODES | {
+    "sg-classes": {"mode": "sg", "objective": "class-softmax"},
+    "cbow-classes": {"mode": "cbow", "objective": "class-softmax"},
+    "sg-codes": {"mode": "sg", "objective": "binary-code"},
+    "cbow-codes": {"mode": "cbow", "objective": "binary-code", "code": "hybrid-ecc", "code_words": 1},
+    "sg-sampled-softmax": {"mode": "sg", "objective": "sampled-softmax"},
+    "cbow-sampled-softmax": {"mode": "cbow", "objective": "sampled-softmax"},
+    "sg-softmax": {"mode": "sg", "objective": "softmax"},
+    "cbow-softmax": {"mode": "cbow", "objective": "softmax"},
+    "sg-tree": {"mode": "sg", "objective": "hierarchical-softmax"},
+    "cbow-tree": {"mode": "cbow", "objective": "hierarchical-softmax"},
+    "sg-tree-drawn": {"mode": "sg", "objective": "hierarchical-softmax,negative-sampling"},
+    "cbow-tree-drawn": {"mode": "cbow", "objective": "hierarchical-softmax,negative-sampling"},
 }
 THEMES = {
     "sea": ["ship", "sailor", "harbour", "wave", "anchor", "captain"],

@@ -20,6 +20,16 @@ def columns(tile: Tile) -> tuple[list[int], list[OwnPair]]:
     return tile.shared_words, own
 
 
+def shared_weight(tile: Tile, negative: int, mask: bool) -> NDArray[np.float64]:
+    """Return n K / N, float64 [R, N]; with `mask` n is less those of the row's targets that the word is."""
+    share = negative / len(tile.shared_words)
+    weight = np.empty((len(tile.rows), len(tile.shared_words)))
+    for r, row in enumerate(tile.rows):
+        for j, word in enumerate(tile.shared_words):
+            weight[r, j] = share * (len(row.targets) - (row.targets.count(word) if mask else 0))
+    return weight
+
+
 def static_out_weight(noise: NoiseTable, negative: int, pairs: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the expected weight of each word, float32 [V]: 1 a pair as target, and K a pair as the noise has it."""
     weight: NDArray[np.float64] = pairs + negative * pairs.sum() * noise.distribution

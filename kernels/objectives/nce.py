@@ -61,7 +61,6 @@ class Nce:
         self, tile: Tile, own: list[OwnPair], own_scores: NDArray[np.float64], shared_scores: NDArray[np.float64]
     ) -> Gradient:
         """Return the logistic gradient of the scores less each column's bias."""
-        share = self.negative / len(tile.shared_words)
-        weight = np.array([[share * len(row.targets)] * len(tile.shared_words) for row in tile.rows])
+        weight = drawn.shared_weight(tile, self.negative, False)
         own_bias = self.bias[[pair.column for pair in own]].astype(np.float64)
         return logistic.gradient(own, own_scores - own_bias, shared_scores - self.bias[tile.shared_words], weight)

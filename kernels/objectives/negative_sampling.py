@@ -51,9 +51,5 @@ class NegativeSampling:
         self, tile: Tile, own: list[OwnPair], own_scores: NDArray[np.float64], shared_scores: NDArray[np.float64]
     ) -> Gradient:
         """Return the logistic gradient."""
-        share = self.negative / len(tile.shared_words)
-        weight = np.empty(shared_scores.shape)
-        for r, row in enumerate(tile.rows):
-            for j, word in enumerate(tile.shared_words):
-                weight[r, j] = share * (len(row.targets) - (row.targets.count(word) if self.mask else 0))
+        weight = drawn.shared_weight(tile, self.negative, self.mask)
         return logistic.gradient(own, own_scores, shared_scores, weight)

@@ -39,6 +39,27 @@ class WordInput:
         same = (self.targets[:, :, None] == words[:, None, :]).to(self._window.dtype)
         return torch.bmm(self._window, same)
 
+    def of_targets(self, values: Tensor) -> Tensor:
+        """Return the sum over each row's targets of `values` [B, S, X], which belong to `targets`, as [B, T, X]."""
+        return torch.bmm(self._window, values)
+
+    def apart(self, words: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return 1 where a target and one of the tile's `words` [B, C] differ, else 0: for the two sums that follow."""
+        return (self.targets[:, :, None] != words[:, None, :]).to(dtype)  # [B, H, C]
+
+    def over_draws(self, share: Tensor, apart: Tensor) -> Tensor:
+        """Return the sum of `share` [B, T, C] over the words that are not the pair's target, laid out as `own`."""
+        return torch.bmm(share, apart.transpose(1, 2))
+
+    def over_targets(self, own: Tensor, apart: Tensor) -> Tensor:
+        """Return the sum of `own` over those of the row's targets that are not the word, [B, T, C]."""
+        return torch.bmm(own, apart)
+
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """Return each own pair's row, of B T, and target, int64 [P]."""
+        tile, row, place = self._window.nonzero(as_tuple=True)
+        return tile * self._window.shape[1] + row, self.targets[tile, place]
+
     def score(self, right: Tensor) -> Tensor:
         """Return the scores."""
         return torch.bmm(self.left, right.transpose(1, 2))
@@ -60,6 +81,43 @@ class WordInput:
         return self._tokens, d_left, self.n.squeeze(2) * weight_per_pair
 
 
+class MinedInput(WordInput):
+    """Skip-gram whose rows have M columns of their own besides, last: `right` [B, P + T M, D], scores [B, T, P + M]."""
+
+    def __init__(self, batch: Batch, w_in: Tensor, own_per_target: int, mined: int) -> None:
+        super().__init__(batch, w_in, own_per_target)
+        self._mined = mined
+
+    def _apart(self, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the columns of all rows [B, P, ...] and the mined ones [B, T, M, ...]."""
+        T = self.left.shape[1]
+        P = right.shape[1] - T * self._mined
+        return right[:, :P], right[:, P:].unflatten(1, (T, self._mined))
+
+    def score(self, right: Tensor) -> Tensor:
+        """Return the scores."""
+        of_all, mined = self._apart(right)
+        return torch.cat([super().score(of_all), (mined * self.left[:, :, None]).sum(3)], 2)
+
+    def back(self, gradient: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of `left` and of `right`."""
+        of_all, mined = self._apart(right)
+        g_all, g_mined = gradient.split([of_all.shape[1], self._mined], 2)
+        d_left, d_all = super().back(g_all, of_all)
+        d_left += (g_mined[:, :, :, None] * mined).sum(2)
+        d_mined = g_mined[:, :, :, None] * self.left[:, :, None]
+        return d_left, torch.cat([d_all, d_mined.flatten(1, 2)], 1)
+
+    def of_columns(self, values: Tensor) -> Tensor:
+        """See WordInput."""
+        of_all, mined = self._apart(values)
+        return torch.cat([of_all[:, None].expand(-1, mined.shape[1], -1), mined], 2)
+
+    def column_weight(self, weight: Tensor) -> Tensor:
+        """See WordInput."""
+        return torch.cat([weight[:, :, : -self._mined].sum(1), weight[:, :, -self._mined :].flatten(1)], 1)
+
+
 class WindowInput:
     """CBOW: a row a token, the sum or mean of its window; its target is the token, laid out as [T, L]."""
 
@@ -79,19 +137,40 @@ class WindowInput:
         """See WordInput."""
         return self.n * (self.targets[:, :, None] == words[:, None, :])
 
-    def _apart(self, right: Tensor) -> tuple[Tensor, Tensor]:
+    def of_targets(self, values: Tensor) -> Tensor:
+        """See WordInput."""
+        return self.n * values
+
+    def apart(self, words: Tensor, dtype: torch.dtype) -> Tensor:
+        """See WordInput."""
+        return (self.targets[:, :, None] != words[:, None, :]).to(dtype)  # [B, T, C]
+
+    def over_draws(self, share: Tensor, apart: Tensor) -> Tensor:
+        """See WordInput."""
+        return (share * apart).sum(2, keepdim=True)
+
+    def over_targets(self, own: Tensor, apart: Tensor) -> Tensor:
+        """See WordInput."""
+        return own * apart
+
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """See WordInput."""
+        row = self.n.flatten().nonzero().squeeze(1)
+        return row, self.targets.flatten()[row]
+
+    def _split(self, right: Tensor) -> tuple[Tensor, Tensor]:
         """Return the own columns [B, T, L, D] and the shared ones [B, C, D]."""
         T, L = self.own.shape[1:]
         return right[:, : T * L].unflatten(1, (T, L)), right[:, T * L :]
 
     def score(self, right: Tensor) -> Tensor:
         """Return the scores."""
-        own, shared = self._apart(right)
+        own, shared = self._split(right)
         return torch.cat([(self.left[:, :, None] * own).sum(3), torch.bmm(self.left, shared.transpose(1, 2))], 2)
 
     def back(self, gradient: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of `left` and of `right`."""
-        own, shared = self._apart(right)
+        own, shared = self._split(right)
         L = own.shape[2]
         g_own, g_shared = gradient[:, :, :L, None], gradient[:, :, L:]
         d_left = torch.bmm(g_shared, shared)
@@ -118,4 +197,4 @@ class WindowInput:
         return self._halo, torch.bmm(self._window.transpose(1, 2), d_left), self._window.sum(1) * weight_per_pair
 
 
-Input = WordInput | WindowInput
+Input = WordInput | MinedInput | WindowInput

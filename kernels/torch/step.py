@@ -17,10 +17,12 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from w2vfast.kernels import contract
-from w2vfast.kernels.contract import ChunkPlan, Job, StepResult, Visit
+from w2vfast.kernels.contract import ChunkPlan, FixedOut, Job, Mined, Mining, StepResult, Visit
+from w2vfast.kernels.torch import mining
 from w2vfast.kernels.torch import objectives as objective_files
 from w2vfast.kernels.torch import plan as torch_plan
-from w2vfast.kernels.torch.inputs import Batch, Input, WindowInput, WordInput
+from w2vfast.kernels.torch.inputs import Batch, Input, MinedInput, WindowInput, WordInput
+from w2vfast.kernels.torch.objectives import InBlocks
 from w2vfast.kernels.torch.plan import GroupPlan
 
 
@@ -31,7 +33,7 @@ def unavailable_reason() -> str | None:
 
 def objectives() -> tuple[str, ...]:
     """Return the names of the objectives that this backend has: those of its files."""
-    return tuple(module.name.replace("_", "-") for module in pkgutil.iter_modules(objective_files.__path__))
+    return tuple(contract.objective_of(module.name) for module in pkgutil.iter_modules(objective_files.__path__))
 
 
 def create_step(
@@ -58,9 +60,13 @@ class TorchStep:
         self._keep_threshold = torch.from_numpy(job.keep_threshold.astype("int64")).to(device)
         noise = job.objective.noise
         self._noise = torch_plan.Noise(noise, device) if noise is not None else None
-        name = job.objective.name.replace("-", "_")
+        name = contract.module_of(job.objective.name)
         file = importlib.import_module(f"w2vfast.kernels.torch.objectives.{name}")
         self._columns: Any = file.Columns(job.objective, device, dtype)
+        self._fixed_out = isinstance(job.objective, FixedOut)
+        self._mined: Tensor | None = None  # int64 [V, M]
+        if isinstance(job.objective, Mining):
+            self.mined = Mined.nothing(job.vocabulary, job.objective)
         self._static = None
         if job.in_weight is not None and job.out_weight is not None:
             self._static = tuple(
@@ -80,6 +86,17 @@ class TorchStep:
             for host, table in zip(self._host_tables, (self._w_in, self._w_out), strict=True):
                 torch.from_numpy(host).copy_(table)
         return self._host_tables
+
+    @property
+    def mined(self) -> Mined:
+        """What was mined last; another step of the job that is given it goes on as this one would."""
+        assert self._mined is not None
+        return Mined(self._mined.cpu().numpy().astype(np.int32), self._snapshot)
+
+    @mined.setter
+    def mined(self, mined: Mined) -> None:
+        self._mined = torch.from_numpy(mined.columns.astype(np.int64)).to(self._device)
+        self._snapshot = mined.snapshot
 
     def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
         """Train on other tokens from now on."""
@@ -102,6 +119,8 @@ class TorchStep:
         trained = 0
         for start in range(0, len(visit.chunks), self._job.chunks_in_group):
             group = slice(start, start + self._job.chunks_in_group)
+            if isinstance(self._job.objective, Mining):
+                self._mine(self._job.objective, int(visit.done[start]))
             plan = self._plan(visit.chunks[group], visit.draw_epoch)
             trained += len(plan.words)
             for batch in self._batches(plan, visit, group):
@@ -109,6 +128,13 @@ class TorchStep:
                 loss += batch_loss
                 pairs += batch_pairs
         return StepResult(float(loss), int(pairs), trained)
+
+    def _mine(self, objective: Mining, done: int) -> None:
+        """Mine each word's columns anew if a snapshot is due with `done` tokens visited."""
+        snapshot = done // objective.mine_every
+        if snapshot != self._snapshot:
+            self._mined = mining.largest(self._w_in, self._w_out, objective.mined)
+            self._snapshot = snapshot
 
     def _plan(self, chunks: NDArray[np.int64], draw_epoch: int) -> GroupPlan:
         job, size, tokens = self._job, self._job.chunk_size, self._tokens
@@ -153,18 +179,45 @@ class TorchStep:
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Train on a batch; returns its loss and pairs."""
         job, columns, inputs = self._job, self._columns, self._inputs(batch)
-        ids = torch.cat([columns.own(inputs.targets), columns.shared(batch.shared_words)], 1)
+        if isinstance(columns, InBlocks):
+            d_left, loss = self._step_blocks(columns, inputs, batch.rate)
+            self._add(0, *inputs.give_back(d_left, job.objective.weight_per_pair), batch.rate)
+            return loss, inputs.n.sum(dtype=torch.float64).long()
+        parts = [columns.own(inputs.targets), columns.shared(batch.shared_words)]
+        if self._mined is not None:
+            parts.append(self._mined[batch.tokens].flatten(1))
+        ids = torch.cat(parts, 1)
         right = embedding(ids, self._w_out)
         result = columns.gradient(inputs, inputs.score(right), ids)
         d_left, d_right = inputs.back(result.gradient, right)
         if result.factor is not None:
             d_left = d_left + result.factor * inputs.left
         self._add(0, *inputs.give_back(d_left, job.objective.weight_per_pair), batch.rate)
-        self._add(1, ids, d_right, inputs.column_weight(result.weight), batch.rate)
+        if not self._fixed_out:
+            self._add(1, ids, d_right, inputs.column_weight(result.weight), batch.rate)
         return result.loss, inputs.n.sum(dtype=torch.float64).long()
+
+    def _step_blocks(self, columns: InBlocks, inputs: Input, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Train W_out block by block; returns the gradient of the batch's rows [B, T, D] and its loss."""
+        (B, T), left, rate = inputs.left.shape[:2], inputs.left.flatten(0, 1), rate.squeeze(2)
+        d_left, loss = torch.zeros_like(left), torch.zeros((), dtype=torch.float64, device=self._device)
+        for block in columns.blocks(inputs, self._w_out):
+            tile = block.rows // T
+            d_left.index_add_(0, block.rows, block.gradient @ self._w_out[block.columns])
+            loss += block.loss
+            total = rate * left.new_zeros((B, len(block.columns))).index_add_(0, tile, block.weight)
+            if self._job.row_cap == "batch":
+                total = total.sum(0, keepdim=True)
+            if self._static is not None:
+                total = torch.maximum(total, rate * self._static[1][block.columns])
+            scale = rate * (self._job.cap / total).clamp_(max=1.0)
+            self._w_out.index_add_(0, block.columns, (block.gradient * scale[tile]).T @ left[block.rows])
+        return d_left.view_as(inputs.left), loss
 
     def _inputs(self, batch: Batch) -> Input:
         own = self._columns.own_per_target
+        if self._mined is not None:
+            return MinedInput(batch, self._w_in, own, self._mined.shape[1])
         if self._job.mode == "sg":
             return WordInput(batch, self._w_in, own)
         return WindowInput(batch, self._w_in, own, self._job.cbow_mean)
