@@ -72,12 +72,19 @@ inline void scores(
     });
 }
 
-template <int ROWS, int VECTORS>
+template <bool ADD, int ROWS, int VECTORS>
 W2V_INLINE void update_block(
     const float *__restrict g, size_t g_row, size_t g_depth, int depth, const float *__restrict b, int ld_b,
     float *__restrict out, int ld_out
 ) {
     Vec acc[ROWS][VECTORS] = {};
+    if constexpr (ADD) {
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < VECTORS; ++v) acc[r][v] = load(out + static_cast<size_t>(r) * ld_out + v * LANES);
+        }
+    }
     for (int k = 0; k < depth; ++k) {
         Vec x[ROWS];
 #pragma GCC unroll 8
@@ -96,8 +103,8 @@ W2V_INLINE void update_block(
     }
 }
 
-// out[r] = sum over k of g[r, k] * b[k], with g[r, k] at g + r * g_row + k * g_depth.
-template <class Tick>
+// out[r] (+)= sum over k of g[r, k] * b[k], with g[r, k] at g + r * g_row + k * g_depth.
+template <bool ADD = false, class Tick>
 inline void rank_update(
     const float *g, size_t g_row, size_t g_depth, int rows, int depth, const float *b, int ld_b, int vectors,
     float *out, int ld_out, Tick &&tick
@@ -108,15 +115,15 @@ inline void rank_update(
         float *out_block = out + v * LANES;
         int r = 0;
         for (; r + UPDATE_ROWS <= rows; r += UPDATE_ROWS) {
-            update_block<UPDATE_ROWS, size>(
+            update_block<ADD, UPDATE_ROWS, size>(
                 g + r * g_row, g_row, g_depth, depth, b_block, ld_b, out_block + static_cast<size_t>(r) * ld_out, ld_out
             );
             tick();
         }
         g += r * g_row;
         out_block += static_cast<size_t>(r) * ld_out;
-        if (rows - r == 1) update_block<1, size>(g, g_row, g_depth, depth, b_block, ld_b, out_block, ld_out);
-        if (rows - r == 2) update_block<2, size>(g, g_row, g_depth, depth, b_block, ld_b, out_block, ld_out);
+        if (rows - r == 1) update_block<ADD, 1, size>(g, g_row, g_depth, depth, b_block, ld_b, out_block, ld_out);
+        if (rows - r == 2) update_block<ADD, 2, size>(g, g_row, g_depth, depth, b_block, ld_b, out_block, ld_out);
         g -= r * g_row;
     });
 }

@@ -8,39 +8,9 @@
 
 namespace w2v {
 
-// What a tile holds of such an objective; `noise` is the job's.
-class DrawnColumns {
+// Own pairs of a tile's rows with their targets, each target a column.
+class TargetColumns {
   public:
-    DrawnColumns(const Noise &noise, double negative, const TileShape &shape)
-        : noise_(noise),
-          shared_words_(shape.shared),
-          share_(static_cast<float>(negative / shape.shared)),
-          weight_per_pair_(static_cast<float>(1 + negative)) {
-        draws_.resize(shared_words_);
-        drawn_.resize(shared_words_);
-        drawn_number_.resize(shared_words_);
-        draws_of_.resize(shared_words_ + LANES);
-    }
-
-    float weight_per_pair() const { return weight_per_pair_; }
-
-    // Draws the words of a tile, whose `name_shared` may follow at once or, better, a while later. What was named for
-    // an earlier tile stays.
-    void draw(const Job &job, int64_t chunk, uint32_t draw_epoch, int ordinal) {
-        draws_.draw(noise_, job.seed, chunk, ordinal, draw_epoch);
-    }
-
-    // Begins the tile's numbering of columns with the words drawn.
-    void name_shared(Tile &tile) {
-        draws_.resolve(noise_, drawn_.data());
-        tile.numbering.begin();
-        tile.numbering.insert(drawn_.data(), shared_words_, drawn_number_.data(), tile.column_id.data());
-        std::fill(draws_of_.begin(), draws_of_.end(), 0.0f);
-        for (int j = 0; j < shared_words_; ++j) draws_of_[drawn_number_[j]] += 1;
-        tile.shared = tile.numbering.count();
-        uniform_ = tile.shared == shared_words_ && tile.shared % LANES == 0;
-    }
-
     // Gives the words that are targets of the tile's rows their columns.
     void name_targets(Tile &tile, const int32_t *words, int count) {
         target_number_.resize(std::max(target_number_.size(), static_cast<size_t>(count) + PAIR_SLACK));
@@ -53,62 +23,134 @@ class DrawnColumns {
         tile.own.append(row, target_number_.data() + first, length);
     }
 
-    // Indexes the own pairs when all are there, and weighs their columns. With `mask` a pair of a row with a shared
-    // column that is a target of it weighs less, so that not all weigh alike.
-    void finish(Tile &tile, bool mask) {
+    // Indexes the own pairs when all are there, and weighs their columns.
+    void finish(Tile &tile) {
         tile.own.index_columns(tile.columns);
         for (int c = 0; c < tile.columns; ++c) tile.own_weight[c] = static_cast<float>(tile.own.in_column(c));
-        if (mask && tile.own.start[tile.shared] > 0) uniform_ = false;
-    }
-
-    // Turns scores into gradients and fills shared_weight. Shared pairs weigh K / N times the row's targets, with
-    // `mask` without those that the word is. Returns the loss.
-    float logistic_gradients(Workspace &w, const Tile &tile, bool mask) {
-        const float loss = shared_gradients(w, tile, mask);
-        return loss + positive_gradients(w.own_score.data(), tile.own.count, tile.lr);
     }
 
   private:
-    float shared_gradients(Workspace &w, const Tile &tile, bool mask) {
-        const int vectors = w.shared_vectors(tile), width = vectors * LANES, ld = w.ld_shared;
-        float *sums = w.shared_weight.data();
+    std::vector<int32_t> target_number_;
+};
+
+// What a tile holds of an objective that draws; `noise` is the job's. The words drawn follow `first` other shared
+// columns, a multiple of LANES, which whoever derives from this names and turns into gradients.
+class DrawnColumns : public TargetColumns {
+  public:
+    DrawnColumns(const Noise &noise, double negative, const TileShape &shape, int first = 0)
+        : noise_(noise),
+          first_(first),
+          shared_words_(shape.shared - first),
+          share_(static_cast<float>(negative / shared_words_)),
+          weight_per_pair_(static_cast<float>(1 + negative)) {
+        draws_.resize(shared_words_);
+        drawn_.resize(shared_words_);
+        drawn_number_.resize(shared_words_);
+        draws_of_.resize(shape.shared + LANES);
+    }
+
+    float weight_per_pair() const { return weight_per_pair_; }
+
+    // Draws the words of a tile, whose `name_shared` may follow at once or, better, a while later. What was named for
+    // an earlier tile stays.
+    void draw(const Job &job, int64_t chunk, uint32_t draw_epoch, int ordinal) {
+        draws_.draw(noise_, job.seed, chunk, ordinal, draw_epoch);
+    }
+
+    // Begins the tile's numbering of columns with the words drawn.
+    void name_shared(Tile &tile) {
+        tile.numbering.begin();
+        name_drawn(tile);
+    }
+
+    // Continues it with them.
+    void name_drawn(Tile &tile) {
+        draws_.resolve(noise_, drawn_.data());
+        tile.numbering.insert(drawn_.data(), shared_words_, drawn_number_.data(), tile.column_id.data());
+        std::fill(draws_of_.begin(), draws_of_.end(), 0.0f);
+        for (int j = 0; j < shared_words_; ++j) draws_of_[drawn_number_[j]] += 1;
+        tile.shared = tile.numbering.count();
+        uniform_ = tile.shared == first_ + shared_words_ && tile.shared % LANES == 0;
+    }
+
+    // Ends a tile. With `mask` a pair of a row with a shared column that is a target of it weighs less, so that not all
+    // weigh alike.
+    void finish(Tile &tile, bool mask) {
+        TargetColumns::finish(tile);
+        masked_.clear();
+        if (!mask) return;
+        for (int i = 0; i < tile.own.start[tile.shared]; ++i) {
+            const int p = tile.own.by_col_pair[i];
+            mask_pair(tile.own.row[p], tile.own.col[p]);
+        }
+    }
+
+    // The same for own pairs in blocks, each block's first column a target's word.
+    void finish_blocks(Tile &tile, bool mask) {
+        masked_.clear();
+        if (!mask) return;
+        const PairBlocks &blocks = tile.blocks;
+        for (int b = 0; b < blocks.count; ++b) {
+            const int32_t word = blocks.column[blocks.start[b]];
+            if (word >= tile.shared) continue;
+            const int32_t *row = blocks.row.data() + static_cast<size_t>(b) * blocks.most_rows;
+            for (int i = 0; i < blocks.rows[b]; ++i) mask_pair(row[i], word);
+        }
+    }
+
+    // Turns scores into gradients and fills shared_weight. Shared pairs weigh K / N times the row's targets, masked ones
+    // without those that the word is. Returns the loss.
+    float logistic_gradients(Workspace &w, const Tile &tile) {
+        const float loss = shared_gradients(w, tile);
+        return loss + positive_gradients(w.own_score.data(), tile.own.count, tile.lr);
+    }
+
+    // Likewise of the words drawn alone.
+    float shared_gradients(Workspace &w, const Tile &tile) {
+        const int vectors = w.shared_vectors(tile) - first_ / LANES, width = vectors * LANES, ld = w.ld_shared;
+        float *sums = w.shared_weight.data() + first_, *score = w.shared_score.data() + first_;
+        float *pair_weight = w.pair_weight.data() + first_;
         if (uniform_) {
             float total = 0;
             for (int r = 0; r < tile.rows; ++r) total += tile.targets[r];
             std::fill(sums, sums + width, total * share_);
             return uniform_negative_gradients(
-                w.shared_score.data(), ld, tile.rows, vectors, tile.targets.data(), share_, tile.lr
+                score, ld, tile.rows, vectors, tile.targets.data(), share_, tile.lr
             );
         }
-        for (int k = 0; k < width; ++k) w.column_factor.data()[k] = share_ * draws_of_[k];
+        for (int k = 0; k < width; ++k) w.column_factor.data()[k] = share_ * draws_of_[first_ + k];
         for (int r = 0; r < tile.rows; ++r) {
-            float *row = w.pair_weight.data() + static_cast<size_t>(r) * ld;
+            float *row = pair_weight + static_cast<size_t>(r) * ld;
             std::fill(row, row + width, tile.targets[r]);
         }
-        if (mask) {
-            const int touched = tile.own.start[tile.shared];
-            for (int i = 0; i < touched; ++i) {
-                const int p = tile.own.by_col_pair[i];
-                w.pair_weight.data()[static_cast<size_t>(tile.own.row[p]) * ld + tile.own.col[p]] -= 1;
-            }
-        }
+        for (const auto &[row, column] : masked_) pair_weight[static_cast<size_t>(row) * ld + column - first_] -= 1;
         const float loss = negative_gradients(
-            w.shared_score.data(), w.pair_weight.data(), ld, tile.rows, vectors, w.column_factor.data(), tile.lr
+            score, pair_weight, ld, tile.rows, vectors, w.column_factor.data(), tile.lr
         );
         std::fill(sums, sums + width, 0.0f);
         for (int r = 0; r < tile.rows; ++r) {
-            const float *row = w.pair_weight.data() + static_cast<size_t>(r) * ld;
+            const float *row = pair_weight + static_cast<size_t>(r) * ld;
             for (int k = 0; k < width; ++k) sums[k] += row[k];
         }
         return loss;
     }
 
+  protected:
+    float draws_of(int column) const { return draws_of_[column]; }
+
+  private:
+    void mask_pair(int32_t row, int32_t column) {
+        masked_.emplace_back(row, column);
+        uniform_ = false;
+    }
+
     const Noise &noise_;
-    int shared_words_;
+    int first_, shared_words_;
     float share_, weight_per_pair_;  // K / N; 1 + K
     bool uniform_ = false;           // every shared pair of a row weighs the same
     Draws draws_;
-    std::vector<int32_t> drawn_, drawn_number_, target_number_;
+    std::vector<int32_t> drawn_, drawn_number_;
+    std::vector<std::pair<int32_t, int32_t>> masked_;  // row, shared column; once for each target that the word is
     std::vector<float> draws_of_;  // [shared] how often a shared column was drawn
 };
 

@@ -7,14 +7,16 @@
 
 namespace w2v {
 
-// Positives, weight 1: `score` [count, rounded up to LANES] becomes lr * (1 - sigmoid). Returns the loss.
-inline float positive_gradients(float *score, int count, float lr) {
+// Weight 1: `score` [count, rounded up to LANES] becomes lr * (label - sigmoid). `sign(p)` is 1 for a vector of pairs of
+// label 1 from p on, -1 for label 0. Returns the loss.
+template <class Sign>
+W2V_INLINE float signed_gradients(float *score, int count, float lr, Sign &&sign) {
     Vec linear{}, product = splat(1.0f), logs{};
     int factors = 0;
     for (int p = 0; p < count; p += LANES) {
-        const Vec s = load(score + p);
+        const Vec towards = sign(p), s = load(score + p) * towards;
         const Sigmoid opposite = sigmoid(-s);
-        store(score + p, opposite.value * lr);
+        store(score + p, opposite.value * towards * lr);
         Vec above = max(-s, Vec{});
         Vec factor = opposite.one_plus;
         if (count - p < LANES) {
@@ -30,6 +32,28 @@ inline float positive_gradients(float *score, int count, float lr) {
         }
     }
     return sum(linear + (logs + log_from_one(product)));
+}
+
+// The same where all have label 1.
+inline float positive_gradients(float *score, int count, float lr) {
+    return signed_gradients(score, count, lr, [](int) { return splat(1.0f); });
+}
+
+// `score` [rows, ld] of columns that some of a row's pairs have with label 1, `ones` [rows, columns] of them, others
+// with 0, `all` in sum: becomes lr * (ones - all * sigmoid). Columns are whole vectors. Returns the loss.
+inline float counted_gradients(
+    float *score, int ld, int rows, int columns, const float *ones, const float *all, float lr
+) {
+    Vec loss{};
+    for (int r = 0; r < rows; ++r, score += ld) {
+        for (int k = 0; k < columns; k += LANES, ones += LANES, all += LANES) {
+            const Vec s = load(score + k), a = load(ones), n = load(all);
+            const Sigmoid sig = sigmoid(s);
+            store(score + k, (a - n * sig.value) * lr);
+            loss += n * (max(s, Vec{}) + log_from_one(sig.one_plus)) - a * s;
+        }
+    }
+    return sum(loss);
 }
 
 // Negatives of one weight a row: score[r][k] becomes -lr * weight * sigmoid, weight = row_weight[r] * share.

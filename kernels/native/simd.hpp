@@ -104,7 +104,7 @@ W2V_INLINE Vec exp_negative(Vec x) {
     return as_float(as_int(p) + (as_int(shifted) << 23));  // the magic number's own bits fall off at the top
 }
 
-// log(x) for finite x >= 1.
+// log(x) for normal x > 0, most of them 1 and above.
 W2V_INLINE Vec log_from_one(Vec x) {
     IVec bits = as_int(x);
     // The mantissa is brought to sqrt(1/2) .. sqrt(2), so that the polynomial's argument is small on both sides.
@@ -152,14 +152,16 @@ W2V_INLINE Vec interleave_high(Vec a, Vec b, std::integer_sequence<int, I...>) {
 
 using Lanes = std::make_integer_sequence<int, LANES>;
 
-template <int COUNT>
-W2V_INLINE void reduce_step(Vec *x) {
+template <int COUNT, class Join>
+W2V_INLINE void reduce_step(Vec *x, Join &&join) {
     if constexpr (COUNT > 1) {
 #pragma GCC unroll 16
         for (int i = 0; i < COUNT / 2; ++i) {
-            x[i] = interleave_low(x[i], x[i + COUNT / 2], Lanes{}) + interleave_high(x[i], x[i + COUNT / 2], Lanes{});
+            x[i] = join(
+                interleave_low(x[i], x[i + COUNT / 2], Lanes{}), interleave_high(x[i], x[i + COUNT / 2], Lanes{})
+            );
         }
-        reduce_step<COUNT / 2>(x);
+        reduce_step<COUNT / 2>(x, join);
     }
 }
 
@@ -182,7 +184,13 @@ W2V_INLINE void transpose_step(Vec *x) {
 
 // Lane i of the result is the sum of x[i]'s lanes; x is overwritten.
 W2V_INLINE Vec sums(Vec *x) {
-    detail::reduce_step<LANES>(x);
+    detail::reduce_step<LANES>(x, [](Vec a, Vec b) { return a + b; });
+    return x[0];
+}
+
+// Lane i of the result is the largest of x[i]'s lanes; x is overwritten.
+W2V_INLINE Vec maxima(Vec *x) {
+    detail::reduce_step<LANES>(x, [](Vec a, Vec b) { return max(a, b); });
     return x[0];
 }
 
@@ -196,7 +204,7 @@ struct Blocks {
     int count, size, larger;  // the first `larger` blocks have size + 1 vectors
 
     explicit Blocks(int vectors)
-        : count((vectors + MOST - 1) / MOST), size(vectors / count), larger(vectors - size * count) {}
+        : count((vectors + MOST - 1) / MOST), size(count ? vectors / count : 0), larger(vectors - size * count) {}
 
     // Calls body(Int<size>, offset) for each block.
     template <class Body>

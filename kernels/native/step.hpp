@@ -5,28 +5,44 @@
 // dense over the shared columns, sparse over the own pairs.
 #pragma once
 
+#include <type_traits>
+
 #include "inputs.hpp"
 
 namespace w2v {
+
+// Columns of an objective that steps some rows of W_out by itself, in
+//     float step_groups(Workspace &, const Tile &)
+// which adds to `step_left` and returns their loss. None of those rows is a column of the tile.
+struct GroupedColumns {};
 
 // Adds to W_out what the rows teach their columns; gradients stand where the scores stood.
 inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
     const PairList &own = tile.own;
     rank_update(
         w.shared_score.data(), 1, w.ld_shared, tile.shared, tile.rows, w.left.data(), w.ld, w.vectors,
-        w.step_shared.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
+        w.step_columns.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
     );
     ahead.finish();
     const float *g = w.own_score.data();
+    const auto shared_weight = [&](int c) { return c < tile.shared ? w.shared_weight.data()[c] : 0.0f; };
+    if (tile.blocks.count > 0) {
+        sum_columns(tile.blocks, tile.shared, g, w.left.data(), w.ld, w.sum_blocks, w.step_columns.data());
+        w.w_out.each(tile.column_id, tile.columns, [&](int c) {
+            const float weight = tile.own_weight[c] + shared_weight(c);
+            if (weight > 0) w.w_out.add(tile.column_id[c], w.row(w.step_columns, c), weight, tile.lr);
+        });
+        return;
+    }
     w.w_out.each(tile.column_id, tile.columns, [&](int c) {
         const int32_t *index = own.by_col_row.data() + own.start[c];
         const int32_t *pair = own.by_col_pair.data() + own.start[c];
         const int count = own.in_column(c);
         const auto weight = [&](int i) { return g[pair[i]]; };
         if (c < tile.shared) {
-            float *step = w.row(w.step_shared, c);
+            float *step = w.row(w.step_columns, c);
             if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
-            w.w_out.add(tile.column_id[c], step, tile.own_weight[c] + w.shared_weight.data()[c], tile.lr);
+            w.w_out.add(tile.column_id[c], step, tile.own_weight[c] + shared_weight(c), tile.lr);
         } else if (count > 0) {
             sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
             w.w_out.add(tile.column_id[c], w.step.data(), tile.own_weight[c], tile.lr);
@@ -52,18 +68,19 @@ inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Columns &
     pair_dots(
         own, w.left.data(), w.ld, w.right.data(), w.ld, w.vectors, w.own_score.data(), [&] { ahead.tick(PAIRS_AHEAD); }
     );
-    const float loss = columns.gradients(w, tile);
+    float loss = columns.gradients(w, tile);
 
     rank_update(
         w.shared_score.data(), w.ld_shared, 1, tile.rows, tile.shared, w.right.data(), w.ld, w.vectors,
         w.step_left.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
     );
     const float *g = w.own_score.data();
-    for (int s = 0, p = 0; s < own.segments; p = own.segment_end[s++]) {
+    for (int s = 0, p = 0; own.count > 0 && s < own.segments; p = own.segment_end[s++]) {
         const auto weight = [&](int i) { return g[p + i]; };
         float *step = w.row(w.step_left, own.segment_row[s]);
         sum_rows<true>(own.col.data() + p, own.segment_end[s] - p, weight, w.right.data(), w.ld, w.sum_blocks, step);
     }
+    if constexpr (std::is_base_of_v<GroupedColumns, Columns>) loss += columns.step_groups(w, tile);
     update_columns(w, tile, ahead);
     Input::give_back(job, w, tile);
     return loss;

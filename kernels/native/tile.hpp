@@ -17,17 +17,22 @@ namespace w2v {
 // Sizes that bound a tile: `shared` columns, and for each target of a row so many own pairs.
 struct TileShape {
     int tokens, halo, shared, inputs, columns;
-    size_t windows, own;  // pairs
+    size_t windows, pairs, own;  // pairs of a window and its token, of a row and its targets, own pairs
+    int targets, own_per_target, rows_per_target;
 
-    TileShape(const Job &job, int shared_columns, int own_per_target) : shared(shared_columns) {
+    TileShape(const Job &job, int shared_columns, int own_per_target)
+        : shared(shared_columns), own_per_target(own_per_target) {
         const int64_t longest = std::min<int64_t>(job.n, job.chunk_size);
         const int window = static_cast<int>(std::min<int64_t>(job.window, longest));
         tokens = static_cast<int>(std::min<int64_t>(job.tile, longest));
         halo = static_cast<int>(std::min<int64_t>(tokens + 2 * static_cast<int64_t>(window), longest));
         windows = static_cast<size_t>(tokens) * static_cast<size_t>(std::min(2 * window, halo));
         inputs = job.cbow ? halo : tokens;
-        columns = shared + (job.cbow ? tokens : halo) * own_per_target;
-        own = (job.cbow ? static_cast<size_t>(tokens) : windows) * static_cast<size_t>(own_per_target);
+        targets = job.cbow ? tokens : halo;
+        rows_per_target = job.cbow ? 1 : std::min(2 * window, tokens);
+        columns = shared + targets * own_per_target;
+        pairs = job.cbow ? static_cast<size_t>(tokens) : windows;
+        own = pairs * static_cast<size_t>(own_per_target);
     }
 };
 
@@ -40,7 +45,8 @@ struct Tile {
     std::vector<int32_t> input_id, column_id;
     std::vector<float> targets;                   // [rows] n
     std::vector<float> input_weight, own_weight;  // [inputs], [columns] without what shared pairs weigh
-    PairList own;                                 // row, column
+    PairList own;                                 // row, column; by column too, or instead
+    PairBlocks blocks;                            // the same pairs by target
     PairList windows;                             // CBOW: row, input
 
     // What a tile is built from: kept tokens begin .. end - 1 of the chunk, and all that their windows reach.
@@ -55,6 +61,7 @@ struct Tile {
         input_weight.resize(shape.inputs);
         own_weight.resize(shape.columns);
         own.resize(shape.own, shape.tokens, shape.columns);
+        blocks.resize(shape.targets, shape.own_per_target, shape.rows_per_target);
         windows.resize(job.cbow ? shape.windows : 0, shape.tokens, shape.inputs);
         numbering.resize(std::max(shape.inputs, shape.columns));
         word.resize(shape.tokens);
@@ -66,6 +73,7 @@ struct Tile {
         end = std::min(begin + job.tile, plan.kept);
         rows = inputs = 0;
         own.clear();
+        blocks.clear();
         windows.clear();
         halo_begin = plan.kept;
         halo_end = 0;
@@ -88,9 +96,10 @@ struct Workspace {
     Buffer panel;                       // the shared columns transposed, [D, ld_shared]
     Buffer shared_score, pair_weight;   // [rows, ld_shared]: scores, then gradients; weights
     Buffer own_score;                   // one an own pair: scores, then gradients
-    Buffer step_left, step_shared, step;  // updates of the rows, of the shared columns, of one table row
+    Buffer step_left, step_columns, step;  // updates of the rows, of columns, of one table row
     Buffer shared_weight, column_factor;  // [ld_shared]: a shared column's summed weight; a factor of its weights
     Buffer input_share;                 // [rows] of the row's step that each input receives
+    Buffer scratch;                     // what an objective with a step of its own sizes for itself
 
     Workspace(const Job &job, const TileShape &shape, bool contended)
         : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), contended),
@@ -110,7 +119,7 @@ struct Workspace {
         pair_weight.resize(rows * score_row);
         own_score.resize(shape.own + PAIR_SLACK);
         step_left.resize(rows * row);
-        step_shared.resize(shape.shared * row);
+        step_columns.resize(shape.columns * row);
         step.resize(row);
         shared_weight.resize(score_row);
         column_factor.resize(score_row);
@@ -120,13 +129,14 @@ struct Workspace {
     // Fills with NaN all that a tile must not read before it is written: for tests.
     void poison() {
         const float nan = std::numeric_limits<float>::quiet_NaN();
-        for (Buffer *rows : {&input, &left, &right, &step_left, &step_shared, &step}) {
+        for (Buffer *rows : {&input, &left, &right, &step_left, &step_columns, &step}) {
             for (size_t i = 0; i < rows->size(); ++i) {
                 if (static_cast<int64_t>(i % ld) < D) rows->data()[i] = nan;
             }
         }
         for (Buffer *flat :
-             {&panel, &shared_score, &pair_weight, &own_score, &shared_weight, &column_factor, &input_share}) {
+             {&panel, &shared_score, &pair_weight, &own_score, &shared_weight, &column_factor, &input_share, &scratch}
+        ) {
             std::fill(flat->data(), flat->data() + flat->size(), nan);
         }
     }

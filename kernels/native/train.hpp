@@ -9,8 +9,14 @@
 #include <vector>
 
 #include "mapped.hpp"
+#include "objectives/binary_code.hpp"
+#include "objectives/class_softmax.hpp"
+#include "objectives/hierarchical_softmax.hpp"
+#include "objectives/hierarchical_softmax__negative_sampling.hpp"
 #include "objectives/nce.hpp"
 #include "objectives/negative_sampling.hpp"
+#include "objectives/sampled_softmax.hpp"
+#include "objectives/softmax.hpp"
 #include "step.hpp"
 
 namespace w2v {
@@ -33,7 +39,7 @@ class TileWorker final : public Worker {
   public:
     TileWorker(const Job &job, const Objective &objective, int shared_words, bool contended)
         : job_(job),
-          shape_(job, objective.shared_columns(shared_words), Objective::OWN_PER_TARGET),
+          shape_(job, objective.shared_columns(shared_words), objective.own_per_target()),
           tiles_{Next(job, objective, shape_), Next(job, objective, shape_)},
           workspace_(job, shape_, contended) {}
 
@@ -118,6 +124,12 @@ struct ObjectiveEntry {
 constexpr ObjectiveEntry OBJECTIVES[] = {
     {"negative-sampling", workers_of<NegativeSampling>},
     {"nce", workers_of<Nce>},
+    {"hierarchical-softmax", workers_of<HierarchicalSoftmax>},
+    {"hierarchical-softmax,negative-sampling", workers_of<HierarchicalSoftmaxNegativeSampling>},
+    {"class-softmax", workers_of<ClassSoftmax>},
+    {"binary-code", workers_of<BinaryCode>},
+    {"sampled-softmax", workers_of<SampledSoftmax>},
+    {"softmax", workers_of<Softmax>},
 };
 
 inline std::unique_ptr<Workers> workers_for(const std::string &objective, const Fields &fields, int64_t V) {

@@ -1,8 +1,8 @@
 // Runs the native kernels on one case without Python, for processors that are only emulated here.
 //
-// stdin: 19 int64 (n, V, D, nce, cbow, cbow_mean, shrink_windows, mask, window, tile, chunk_size, seed, static weights
-// or not, chunks to train, total, draw_epoch, shared_words, workers, poison), 4 doubles (negative, cap, start_rate,
-// end_rate), then the arrays. stdout: loss, pairs, trained as doubles, then both tables.
+// stdin: 19 int64 (n, V, D, place in OBJECTIVES, cbow, cbow_mean, shrink_windows, mask, window, tile, chunk_size, seed,
+// static weights or not, chunks to train, total, draw_epoch, shared_words, workers, poison), 4 doubles (negative, cap,
+// start_rate, end_rate), then the arrays. stdout: loss, pairs, trained as doubles, then both tables.
 
 #include <cstdio>
 
@@ -31,7 +31,7 @@ int main() {
     const std::vector<int32_t> tokens = read<int32_t>(static_cast<size_t>(h[0]));
     const std::vector<uint32_t> keep = read<uint32_t>(V), prob = read<uint32_t>(V);
     const std::vector<int32_t> alias = read<int32_t>(V);
-    const std::vector<float> bias = read<float>(h[3] ? V : 0);
+    const std::vector<float> of_word = read<float>(V);
     const std::vector<float> in_weight = read<float>(h[12] ? V : 0), out_weight = read<float>(h[12] ? V : 0);
     const std::vector<int64_t> chunks = read<int64_t>(count), done = read<int64_t>(count);
     std::vector<float> w_in = read<float>(V * D), w_out = read<float>(V * D);
@@ -58,13 +58,13 @@ int main() {
     w2v::Fields objective;
     objective.add("noise_prob", prob.data());
     objective.add("noise_alias", alias.data());
-    objective.add("bias", bias.data());
+    for (const char *name : {"bias", "log_q"}) objective.add(name, of_word.data());
     objective.add("negative", d[0]);
     objective.add("mask", static_cast<double>(h[7]));
 
     const w2v::Visit visit{chunks.data(), done.data(), h[13], h[14], d[2], d[3],
                            static_cast<uint32_t>(h[15]), static_cast<int>(h[16])};
-    auto workers = w2v::workers_for(h[3] ? "nce" : "negative-sampling", objective, job.V);
+    auto workers = w2v::workers_for(w2v::OBJECTIVES[h[3]].name, objective, job.V);
     w2v::Trainer trainer(job, std::move(workers), static_cast<int>(h[17]), h[18] != 0);
     const w2v::Result result = trainer.train(visit);
     const double account[3] = {result.loss, static_cast<double>(result.pairs), static_cast<double>(result.trained)};

@@ -10,7 +10,7 @@ class Nce {
     Nce(const Fields &fields, int64_t V)
         : noise_(fields, V), negative_(fields.number("negative")), bias_(fields.array<float>("bias")) {}
 
-    static constexpr int OWN_PER_TARGET = 1;
+    int own_per_target() const { return 1; }
     int shared_columns(int shared_words) const { return shared_words; }
 
     class Columns : public DrawnColumns {
@@ -34,7 +34,7 @@ class Nce {
             }
             float *own = w.own_score.data();
             for (int p = 0; p < tile.own.count; ++p) own[p] -= of_column_[tile.own.col[p]];
-            return logistic_gradients(w, tile, false);
+            return logistic_gradients(w, tile);
         }
 
       private:

@@ -10,7 +10,7 @@ class NegativeSampling {
     NegativeSampling(const Fields &fields, int64_t V)
         : noise_(fields, V), negative_(fields.number("negative")), mask_(fields.number("mask") != 0) {}
 
-    static constexpr int OWN_PER_TARGET = 1;
+    int own_per_target() const { return 1; }
     int shared_columns(int shared_words) const { return shared_words; }
 
     class Columns : public DrawnColumns {
@@ -19,7 +19,7 @@ class NegativeSampling {
             : DrawnColumns(objective.noise_, objective.negative_, shape), mask_(objective.mask_) {}
 
         void finish(Tile &tile) { DrawnColumns::finish(tile, mask_); }
-        float gradients(Workspace &w, const Tile &tile) { return logistic_gradients(w, tile, mask_); }
+        float gradients(Workspace &w, const Tile &tile) { return logistic_gradients(w, tile); }
 
       private:
         bool mask_;
