@@ -59,7 +59,7 @@ SMALL = {"sg": (32, 64, 5), "cbow": (32, 64, 5)}
 WIDE = {"sg": (16, 64, 10), "cbow": (32, 64, 10)}
 FAST = {"sg": (64, 16, 5), "cbow": (64, 8, 5)}
 # Tests compile them all. D changes strides and masks, hardly the registers; 8.6 and 8.9 are twins.
-NS, NCE = "negative-sampling", "nce"
+NS, NCE, SAMPLED = "negative-sampling", "nce", "sampled-softmax"
 SHIPPED = [
     *(
         Configuration(mode, NS, arch, D, *DEFAULT[mode], "tf32")
@@ -72,6 +72,8 @@ SHIPPED = [
     *(Configuration(mode, NS, arch, 100, *WIDE[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, NS, arch, 100, *FAST[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, NCE, arch, 100, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, SAMPLED, arch, 100, *SMALL[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, SAMPLED, "90", 100, *FAST[mode], "tf32") for mode in MODES),
     # Parity is checked in ieee; AMD is compiled, and run by nobody yet.
     *(Configuration(mode, NS, "90", 100, *DEFAULT[mode], "ieee") for mode in MODES),
     *(Configuration(mode, NS, "gfx942", 100, *DEFAULT[mode], "tf32") for mode in MODES),
