@@ -25,6 +25,7 @@ def account(result: TrainResult, output: Path) -> dict[str, Any]:
         "loss_per_epoch": result.loss_per_epoch,
         "scores": result.scores,
         "peak_rss_bytes": peak_rss_bytes(),
+        "resumed_from": result.resumed_from,
         "output": str(output),
     }
 
@@ -39,8 +40,16 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
         f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}\n"
         f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
-        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
+        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}" + _resumed(result)
     )
+
+
+def _resumed(result: TrainResult) -> str:
+    if not result.settings["resume"]:
+        return ""
+    if result.resumed_from is None:
+        return f"\nno checkpoint in {result.settings['checkpoint']} yet: training from the beginning"
+    return f"\ngoing on from {result.resumed_from}, {result.resumed_at:.3f} epochs in"
 
 
 def summary(result: TrainResult, output: Path) -> str:

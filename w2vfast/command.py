@@ -3,9 +3,12 @@
 import argparse
 import dataclasses
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from types import FrameType
+from typing import Any, Literal, NoReturn, Self, get_args, get_origin, get_type_hints
 
 from w2vfast.config import Config, flag
 from w2vfast.errors import DivergenceError, InputError
@@ -57,8 +60,50 @@ def option_words(settings: Mapping[str, Any]) -> list[str]:
     return words
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ends the command, which exits with 128 and its number."""
+
+    def __init__(self, number: int, said: str = "") -> None:
+        super().__init__(*([said] if said else []))
+        self.number = number
+
+
+class Signals:
+    """Has SIGINT and SIGTERM raise Interrupted; while `gently` is set the first one is only noted in `number`.
+
+    What was ignored when the command began stays ignored, as SIGINT is in the background of a shell.
+    """
+
+    def __init__(self) -> None:
+        self.gently = False
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # others may set no handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._answer)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _answer(self, number: int, _: FrameType | None) -> None:
+        at_once = not self.gently or self.number is not None
+        self.number = number
+        if at_once:
+            raise Interrupted(number)
+        # Not print: a handler may have interrupted what holds the stream.
+        os.write(2, b"\nfinishing the chunks in hand; a second signal ends at once\n")
+
+
 def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "interrupted") -> int:
-    """Run a command and return its exit code: 2 for bad input and a diverged training, each said in one line."""
+    """Run a command and return its exit code, what went wrong being said in one line.
+
+    It is 2 for bad input and a diverged training, 130 for SIGINT, and 143 for SIGTERM.
+    """
     try:
         command()
         sys.stdout.flush()
@@ -69,7 +114,7 @@ def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "
     except (InputError, DivergenceError) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{program}: {interrupted}", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print(f"{program}: {error.args[0] if error.args else interrupted}", file=sys.stderr)
+        return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     return 0

@@ -11,3 +11,7 @@ class TooFewWordsError(InputError):
 
 class DivergenceError(ArithmeticError):
     """Training stopped because the loss was no longer finite; the message names the settings to change."""
+
+
+class Stopped(Exception):
+    """Training was asked to stop before its end; the message says what became of what was trained."""

@@ -1,14 +1,15 @@
-"""Writes files whole or not at all."""
+"""Writes files whole or not at all, and has the system put them on the disk where that is asked for."""
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from w2vfast.errors import InputError
 
 PathLike = str | os.PathLike[str]
+Buffer = bytes | memoryview
 
 
 @contextmanager
@@ -38,3 +39,33 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def write_synced(path: PathLike, pieces: Iterable[Buffer]) -> None:
+    """Write a file whole or not at all; when this returns, it outlives a power cut.
+
+    Raises InputError if its folder cannot be written to and OSError where a write, sync or rename fails; then what the
+    path held before is untouched.
+    """
+    with atomic_path(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY)
+        try:
+            for piece in pieces:
+                rest = memoryview(piece).cast("B")
+                while len(rest):
+                    rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    sync_folder(Path(path).parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the system put the names of a folder's files on the disk. Raises OSError."""
+    if os.name == "nt":  # has no such call
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

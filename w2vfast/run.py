@@ -1,8 +1,8 @@
 """A run through the epochs that is advanced a little at a time, and whose state is one small value.
 
 What follows a run (progress bars, scoring, what stops it early) is told where it stands after each advance and is no
-part of it. A `RunState` taken after any advance, with the two tables, is all that a later `Run` needs to go on: it ends
-in the same tables, bit for bit where the backend repeats runs bit for bit.
+part of it. A `RunState` taken after any advance, with the two tables (and the step's `mined`, where it mines), is all
+that a later `Run` needs to go on: it ends in the same tables, bit for bit where the backend repeats runs bit for bit.
 """
 
 import time
@@ -15,7 +15,7 @@ from w2vfast import plan
 from w2vfast.config import Config
 from w2vfast.errors import DivergenceError
 from w2vfast.jobs import Work
-from w2vfast.kernels.contract import Step, StepResult, Visit, chunk_count
+from w2vfast.kernels.contract import Job, Step, StepResult, Visit, chunk_count
 from w2vfast.kernels.mapped import release
 
 # A backend is handed enough chunks to keep it busy about this long, then the run reports.
@@ -96,7 +96,7 @@ class Run:
         self._pace = Pace(self._job.chunks_in_group)
         self._order: tuple[int, NDArray[np.int64]] | None = None
         self.state = state or RunState()
-        if not 0 <= self.state.epoch <= config.epochs or self.state.place not in range(0, self._chunks, self.group):
+        if not 0 <= self.state.epoch <= config.epochs or self.state.place not in self._places():
             raise ValueError(f"no such run stands at place {self.state.place} of epoch {self.state.epoch}")
 
     @property
@@ -105,13 +105,18 @@ class Run:
         return self._step
 
     @property
+    def job(self) -> Job:
+        """What it is advanced on."""
+        return self._job
+
+    @property
     def chunks(self) -> int:
         """Chunks of an epoch."""
         return self._chunks
 
     @property
     def group(self) -> int:
-        """Chunks that are visited together: a run stands at multiples of it only, and at the end of an epoch."""
+        """Chunks that are visited together, which scores and other batches than the backend's own must not part."""
         return self._job.chunks_in_group
 
     @property
@@ -146,6 +151,10 @@ class Run:
             loss=state.loss,
             score=state.scores[-1]["score"] if state.scores else None,
         )
+
+    def _places(self) -> range:
+        """Return where in an epoch a run may begin: batches of one snapshot are taken within whole groups only."""
+        return range(0, self._chunks, self.group if self._job.row_cap == "batch" else 1)
 
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
         if self._order is None or self._order[0] != epoch:
