@@ -102,7 +102,6 @@ def test_only_total_words_or_neither():
 
 
 @pytest.mark.parametrize("hs", [0, 1])
-@pytest.mark.filterwarnings("ignore:gensim's own loop")
 def test_the_vocabulary_grows(hs, tmp_path):
     new = [["graph", "embedding", "walk"], ["walk", "embedding", "trees"]] * 3
     model = Word2Vec(common_texts, **TINY, hs=hs, negative=5 * (1 - hs))
@@ -311,7 +310,6 @@ def test_positional_arguments():
 
 
 @pytest.mark.parametrize("options", [{"hs": 1, "negative": 0}, {"hs": 1, "negative": 5}, {"hs": 1, "sg": 1}])
-@pytest.mark.filterwarnings("ignore:gensim's own loop")
 def test_hierarchical_softmax(options):
     model, before = built(**options)
     model.train(common_texts, total_examples=9, epochs=20)

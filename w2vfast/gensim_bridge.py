@@ -94,8 +94,6 @@ def gensims_loop(model: Any) -> str | None:
     overridden = [name for name in HOOKS if name in vars(model) or getattr(kind, name) is not getattr(Gensim, name)]
     if overridden:
         return f"{kind.__name__} overrides {', '.join(overridden)}, which only that loop calls"
-    if model.hs:
-        return "hs=1 (hierarchical softmax) is only there; hs=0 with negative=5 is many times faster"
     if model.window > LARGEST_WINDOW:
         return f"window={model.window} is above {LARGEST_WINDOW}, the widest that the fast kernels take"
     if model.negative > MOST_NEGATIVES:

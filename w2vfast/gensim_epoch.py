@@ -11,9 +11,11 @@ from gensim.models.word2vec import logger
 from numpy.typing import NDArray
 
 from w2vfast import backends, jobs, plan, tiles
-from w2vfast.config import Config
+from w2vfast.config import BOTH, DRAWN, HIERARCHICAL, NEGATIVES, Config
+from w2vfast.errors import InputError
 from w2vfast.jobs import Work
 from w2vfast.kernels.contract import Step, StepResult, Visit, chunk_count
+from w2vfast.kernels.huffman import Tree
 from w2vfast.kernels.mapped import release
 from w2vfast.run import Pace, diverged
 from w2vfast.tokens import Ids
@@ -21,10 +23,18 @@ from w2vfast.tokens import Ids
 # Options that gensim's class does not have; they are a model's attributes of the same names.
 EXTRAS = (
     *("backend", "device", "preset", "objective", "log_z", "tile", "shared_negatives", "tokens_in_flight", "cap"),
-    *("cache_dir", "cache_above"),
+    *("cache_dir", "cache_above", "force"),
 )
+# Objectives that gensim's arrays cannot hold, or that need what its arguments cannot say; and why.
+REFUSED = {
+    "class-softmax": "its output table has rows for classes too, which gensim's syn1neg has no place for",
+    "binary-code": "its output table has a row a bit, where gensim's syn1neg has one a word",
+    "margin": "mining hard negatives has options that gensim's class has no arguments for",
+    "von-mises-fisher": "it predicts a file of vectors, which gensim's class has no argument for",
+}
 # A threshold of gensim's may differ by this from ours of the same word: the two are rounded on different ways.
 _ROUNDING = 1 << 12
+DEFAULT_NEGATIVE = 5  # gensim's; objectives without negatives of a pair have it too, for gensim's code to make syn1neg
 # What tile sizes are chosen by is a learning rate that Config takes; visits have the model's own.
 _LEAST_RATE = 1e-9
 
@@ -35,14 +45,17 @@ def config_of(model: Any, seed: int) -> Config:
     own: dict[str, Any] = {name: getattr(model, name) for name in EXTRAS}
     if not model.sg:
         own["cbow_mean"] = bool(model.cbow_mean)
+    own["objective"] = objective = objective_of(str(model.objective), model.hs, model.negative)
+    if objective in NEGATIVES:
+        own["negative"] = int(model.negative)
+    if objective in DRAWN or not model.hs:
+        own["ns_exponent"] = float(model.ns_exponent)
     return Config(
         **own,
         mode="sg" if model.sg else "cbow",
         vector_size=int(model.vector_size),
         window=int(model.window),
         shrink_windows=bool(model.shrink_windows),
-        negative=int(model.negative),
-        ns_exponent=float(model.ns_exponent),
         sample=float(model.sample or 0),
         epochs=int(model.epochs),
         alpha=alpha,
@@ -50,6 +63,31 @@ def config_of(model: Any, seed: int) -> Config:
         workers=int(model.workers),
         seed=seed,
     )
+
+
+def objective_of(given: str, hs: int, negative: int) -> str:
+    """Return what is trained by the arguments of these names: gensim's own `hs` and `negative` ask for a tree.
+
+    Raises InputError, a ValueError, where they contradict each other or the class has no such objective.
+    """
+    if given in REFUSED:
+        raise InputError(
+            f"objective={given!r} is not Word2Vec's: {REFUSED[given]}; train it by the command (python -m "
+            f"w2vfast.train --objective {given} --save-model FILE) and read the model with w2vfast.load_model"
+        )
+    if hs:
+        asked = BOTH if negative > 0 else HIERARCHICAL
+        if given not in (Config.objective, asked):
+            raise InputError(
+                f"hs=1 with negative={negative} is {asked}, not objective={given!r}: leave hs or objective out, or "
+                "change negative (0: the tree alone)"
+            )
+        return asked
+    if HIERARCHICAL in given:
+        raise InputError(f"objective={given!r} is asked for by gensim's own arguments: give hs=1 in its place")
+    if given not in NEGATIVES and negative != DEFAULT_NEGATIVE:
+        raise InputError(f"negative={negative} is for {', '.join(NEGATIVES)}: leave it out with objective={given!r}")
+    return given
 
 
 class Training:
@@ -109,11 +147,13 @@ class Training:
             in_scale=in_scale(model, len(model.wv)),
         )
         shape = len(model.wv), int(model.vector_size)
-        for name, table in (("wv.vectors", model.wv.vectors), ("syn1neg", model.syn1neg)):
+        tables = {"wv.vectors": model.wv.vectors} | {name: getattr(model, name) for name in output_tables(model)}
+        for name, table in tables.items():
             if np.shape(table) != shape:
                 raise ValueError(f"{name} is {np.shape(table)}, words and dimensions are {shape}: assign such an array")
-        model.wv.vectors, model.syn1neg = trainable(model.wv.vectors), trainable(model.syn1neg)
-        step = backends.create_step(choice, job, model.wv.vectors, model.syn1neg, config.workers)
+        model.wv.vectors = trainable(model.wv.vectors)
+        w_out = output_table(model)[: job.objective.out_rows(len(model.wv))]
+        step = backends.create_step(choice, job, model.wv.vectors, w_out, config.workers)
         return step, replace(work, job=job), config
 
     def _block(
@@ -156,7 +196,8 @@ class Training:
             return made[3]
         trained = expected * float(counts @ keep) / max(float(counts.sum()), 1.0) * config.epochs
         settings = tiles.choose(config, choice.name, choice.device, trained, expected, len(counts))
-        work = jobs.make(tokens, counts, keep, config, settings)
+        tree = tree_of(self._model) if self._model.hs else None
+        work = jobs.make(tokens, counts, keep, config, settings, tree=tree)
         self._made = config, counts, keep, work
         return work
 
@@ -179,6 +220,50 @@ def keep_probability(model: Any, counts: NDArray[np.int64]) -> NDArray[np.float6
     # The half survives the way back to a whole number, `plan.keep_thresholds`.
     probability: NDArray[np.float64] = np.minimum((own + 0.5) / (2**32 - 1), 1.0)
     return probability
+
+
+def tree_of(model: Any) -> Tree:
+    """Return the tree of a model's vocabulary: its words' own codes and points, bits and nodes from the root down."""
+    codes, points = (model.wv.expandos.get(name) for name in ("code", "point"))
+    if codes is None or points is None or any(code is None for code in codes):
+        raise ValueError(
+            "the vocabulary has no Huffman tree (its words' 'code' and 'point'): call create_binary_tree()"
+        )
+    offsets = np.zeros(len(codes) + 1, np.int64)
+    np.cumsum([len(code) for code in codes], out=offsets[1:])
+    return Tree(offsets, np.concatenate(list(points)).astype(np.int32), np.concatenate(list(codes)).astype(np.uint8))
+
+
+def output_tables(model: Any) -> list[str]:
+    """Return the names of the arrays that a model trains beside its vectors, in the order of their rows in W_out."""
+    return ["syn1neg"] * (model.negative > 0) + ["syn1"] * bool(model.hs)
+
+
+def output_table(model: Any) -> NDArray[np.float32]:
+    """Return what a model trains beside its vectors as one array, of which its own are views.
+
+    syn1neg comes first, since syn1 has a row more than the tree has nodes. Two arrays that do not lie side by side, as
+    after loading, become views of a new array; `init_weights` makes them so from the start.
+    """
+    names = output_tables(model)
+    tables = [getattr(model, name) for name in names]
+    if len(names) == 1:
+        table = trainable(tables[0])
+        setattr(model, names[0], table)
+        return table
+    rows, base = len(tables[0]), tables[0].base
+    if isinstance(base, np.ndarray) and base.dtype == np.float32 and base.shape == (2 * rows, tables[0].shape[1]):
+        halves = base[:rows], base[rows:]
+        if base.flags.c_contiguous and base.flags.writeable and all(map(_same, halves, tables)):
+            return base
+    joined = np.concatenate([np.asarray(table, np.float32) for table in tables])
+    model.syn1neg, model.syn1 = joined[:rows], joined[rows:]
+    return joined
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return whether two arrays are views of the same numbers."""
+    return a.__array_interface__ == b.__array_interface__
 
 
 def in_scale(model: Any, V: int) -> NDArray[np.float32] | None:

@@ -18,7 +18,7 @@ from typing import Any
 import gensim.models.word2vec as gensim_word2vec
 import numpy as np
 
-from w2vfast import encoder, gensim_corpus, plan
+from w2vfast import encoder, gensim_corpus, inputs, plan
 from w2vfast.blocks import read_ahead
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
@@ -33,7 +33,7 @@ from w2vfast.gensim_bridge import (
     warned_of_letters,
     why_empty,
 )
-from w2vfast.gensim_epoch import EXTRAS, Training
+from w2vfast.gensim_epoch import EXTRAS, Training, objective_of, output_table
 from w2vfast.gensim_vectors import mended, plain
 from w2vfast.kernels.contract import StepResult
 from w2vfast.memory import trim
@@ -77,19 +77,23 @@ class Word2Vec(AfterGensim):
     """gensim.models.Word2Vec, trained in dense tiles: same arguments, same attributes, many times the speed.
 
     The arguments of gensim's class mean what they mean there. Besides, by keyword only: `backend` ("auto", "triton",
-    "native", "torch"), `device`, `preset` ("quality", "fast"), `objective` ("negative-sampling", "nce"), `log_z`,
-    `tile`, `shared_negatives`, `tokens_in_flight`, `cap`, `cache_dir` and `cache_above`: the options of
-    `w2vfast.Config` of these names. `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were
-    made.
+    "native", "torch"), `device`, `preset` ("quality", "fast"), `objective`, `log_z`, `tile`, `shared_negatives`,
+    `tokens_in_flight`, `cap`, `cache_dir`, `cache_above` and `force`: the options of `w2vfast.Config` of these names.
+    `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were made.
 
-    gensim's own loop runs, and a warning says so, with hs=1 and in subclasses that override hooks of it.
+    `objective` is "negative-sampling", "nce", "sampled-softmax" or "softmax", whose output table is `syn1neg`;
+    hierarchical softmax is hs=1, its table `syn1`, with `negative` above 0 both at once. The others' tables and options
+    have no place in gensim's class: the command and `w2vfast.trainer` train them. `negative` is not given with the two
+    softmaxes, and hs=1 not with an objective.
+
+    gensim's own loop runs, and a warning says so, in subclasses that override hooks of it.
     """
 
     # For models that gensim made, or an older version of this class.
     backend, device, preset = Config.backend, Config.device, Config.preset
     objective, log_z, cap = Config.objective, Config.log_z, Config.cap
     tile, shared_negatives, tokens_in_flight = Config.tile, Config.shared_negatives, Config.tokens_in_flight
-    cache_dir, cache_above = Config.cache_dir, Config.cache_above
+    cache_dir, cache_above, force = Config.cache_dir, Config.cache_above, Config.force
     draw_epochs = 0  # epochs that random numbers were drawn for since the vectors were made: no two draw the same
     loss_per_epoch: tuple[float, ...] | list[float] = ()
     _call: _Call | None = None
@@ -136,12 +140,14 @@ class Word2Vec(AfterGensim):
         cap: float = Config.cap,
         cache_dir: str | None = Config.cache_dir,
         cache_above: int = Config.cache_above,
+        force: bool = Config.force,
         **unknown: Any,
     ) -> None:
         if unknown:
             raise TypeError(unknown_arguments(unknown))
         own = {name: value for name, value in locals().items() if name in EXTRAS}
-        Config(**own)  # raises InputError for a value that none of them may have
+        # Raises InputError for a value that none of them may have.
+        Config(**own | {"objective": objective_of(objective, hs, negative)})
         for name, value in own.items():
             setattr(self, name, value)
         self._call = _Call()
@@ -218,12 +224,14 @@ class Word2Vec(AfterGensim):
             own_scan = type(self)._scan_vocab is not Gensim._scan_vocab
             if trim_rule is None and not self.max_vocab_size and not own_scan:
                 return self._scan_sentences(corpus_iterable)
+        if corpus_file and os.path.isfile(corpus_file) and os.path.getsize(corpus_file) and not self.force:
+            inputs.refuse_no_texts([Path(corpus_file)])
         counted: tuple[int, int] = super().scan_vocab(corpus_iterable, corpus_file, progress_per, workers, trim_rule)
         return counted
 
     def _scan_file(self, path: str, workers: int) -> tuple[int, int]:
         _logger.info("collecting all words and their counts")
-        scanned = gensim_corpus.ScannedFile(path, workers, self.cache_dir, self.cache_above)
+        scanned = gensim_corpus.ScannedFile(path, workers, self.cache_dir, self.cache_above, self.force)
         self.raw_vocab = scanned.raw_vocab()
         if self._call is not None:
             self._call.scanned = scanned
@@ -270,6 +278,8 @@ class Word2Vec(AfterGensim):
         if not len(self.wv.vectors) and self.seed is not None and gensims_loop(self) is None:
             self.wv.vectors = plan.initial_vectors(len(self.wv), self.wv.vector_size, int(self.seed))
         super().init_weights()
+        if self.hs and self.negative > 0 and len(self.wv):
+            output_table(self)  # joined now, so that who takes hold of syn1 and syn1neg sees them trained
         self.draw_epochs, self.loss_per_epoch = 0, []
 
     def reset_from(self, other_model: Any) -> None:
@@ -413,7 +423,7 @@ class Word2Vec(AfterGensim):
             if scanned is not None and scanned.fits(path, words):
                 read = scanned.take()
             else:
-                read = gensim_corpus.read_file(path, words, self.workers, self.cache_dir, self.cache_above)
+                read = gensim_corpus.read_file(path, words, self.workers, self.cache_dir, self.cache_above, self.force)
             call.file = path, words, len(words), read
         return call.file[3]
 
@@ -470,11 +480,29 @@ class Word2Vec(AfterGensim):
         why = gensims_loop(self)
         if why is None:
             return False
+        if not self.hs and self.objective != Config.objective:
+            raise ValueError(f"gensim's own loop has no objective {self.objective}, and has to train this model: {why}")
         self._call = call = self._call or _Call()
         if not call.warned:
             warnings.warn(f"gensim's own loop trains this model, slowly: {why}", RuntimeWarning, stacklevel=4)
             call.warned = True
         return True
+
+    # Queries.
+
+    def predict_output_word(self, context_words_list: list[Any], topn: int = 10) -> Any:
+        """Return the likeliest words given the words around them, by `syn1neg`, as gensim does.
+
+        The softmaxes' probabilities are as trained; negative sampling's lack the correction that `w2vfast.load_model`
+        makes. Raises RuntimeError for a model whose output table is the tree's.
+        """
+        if self.hs and not self.negative:
+            raise RuntimeError(
+                "predict_output_word goes by syn1neg, and hs=1, negative=0 trains the tree's syn1: train with "
+                "python -m w2vfast.train --objective hierarchical-softmax --save-model FILE, and ask "
+                "w2vfast.load_model(FILE).predict"
+            )
+        return super().predict_output_word(context_words_list, topn)
 
     # Bad input.
 
@@ -486,7 +514,7 @@ class Word2Vec(AfterGensim):
                 f"sentences must be lists of words, not the {type(corpus_iterable).__name__} {corpus_iterable!r:.60}, "
                 "whose letters would be taken for sentences: for a text file give corpus_file=, else a list of lists"
             )
-        packed = corpus_file is not None and os.fspath(corpus_file).lower().endswith(gensim_corpus.COMPRESSED)
+        packed = corpus_file is not None and os.fspath(corpus_file).lower().endswith(inputs.PACKED_SUFFIXES)
         if packed and corpus_iterable is None and os.path.isfile(corpus_file or "") and gensims_loop(self) is None:
             return  # gensim's own reader of files cannot unpack them
         super()._check_corpus_sanity(corpus_iterable=corpus_iterable, corpus_file=corpus_file, passes=passes)
