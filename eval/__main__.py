@@ -2,6 +2,7 @@
 
     python -m w2vfast.eval vectors.bin --restrict-vocab 30000
     python -m w2vfast.eval neighbours vectors.bin king paris
+    python -m w2vfast.eval prediction model.safetensors held_out.txt
     python -m w2vfast.eval compare corpus.txt --seeds 3 --report report.html
 
 Results on stdout or in a file, progress on stderr. Exit code 2 on bad input.
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], None]] = {
         "neighbours": _neighbours,
         "analogy": _analogy,
+        "prediction": _prediction,
         "compare": _compare,
         "report": _report,
     }
@@ -39,8 +41,8 @@ def _measure(argv: list[str]) -> None:
     parser = Parser(
         prog=ProgramName,
         description="Measure word vectors: WordSim-353, SimLex-999 and Google's analogies, and any further file.",
-        epilog="Further commands: neighbours VECTORS WORD..., analogy VECTORS A B C, compare CORPUS, report VECTORS; "
-        "each has its own --help.",
+        epilog="Further commands: neighbours VECTORS WORD..., analogy VECTORS A B C, prediction MODEL TEXT, "
+        "compare CORPUS, report VECTORS; each has its own --help.",
         allow_abbrev=False,
     )
     _add_vectors(parser)
@@ -100,6 +102,32 @@ def _analogy(argv: list[str]) -> None:
     a, b, c = options.a, options.b, options.c
     found = complete_analogy(load_vectors(options.vectors), a, b, c, topn=options.topn)
     print(json.dumps(found) if options.json else _ranking(f"{a} : {b} = {c} : ?", found))
+
+
+def _prediction(argv: list[str]) -> None:
+    from w2vfast.eval import prediction
+
+    parser = Parser(
+        prog=f"{ProgramName} prediction",
+        description="Measure how well a model predicts held-out text: negative log likelihood over the whole "
+        "vocabulary, perplexity, and how often the right word is among the likeliest.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", help="a .safetensors file that w2vfast.train --save-model wrote")
+    parser.add_argument("text", help="text that was not trained on (plain, .gz, .bz2, .xz or .zst)")
+    parser.add_argument(
+        "--pairs", type=int, default=prediction.PAIRS, metavar="N", help=f"score at most so many ({prediction.PAIRS:,})"
+    )
+    parser.add_argument("--window", type=int, metavar="W", help="words on either side (default: the model's)")
+    parser.add_argument("--sample", type=float, metavar="T", help="subsampling, 0 for none (default: the model's)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    from w2vfast.prediction import load_model
+
+    measured = prediction.evaluate(
+        load_model(options.model), options.text, pairs=options.pairs, window=options.window, sample=options.sample
+    )
+    print(json.dumps({"model": options.model, **measured}) if options.json else prediction.as_text(measured))
 
 
 def _add_look(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,14 @@
 """Trains gensim and w2vfast on the user's corpus and says, with intervals, which is better and which is faster.
 
+With objectives to compare, w2vfast trains each of them instead, on all but the end of the corpus, and is measured on
+that end too: what it predicts there, beside its vectors.
+
 Each run is a process of its own, one after another, so that its time and memory are its own; trainers take turns within
 a seed, so that a noisy machine is noisy for all. All vectors are scored on one shared word list, since the order of
 equally frequent words decides which questions fall within a limit.
 """
 
+import argparse
 import csv
 import dataclasses
 import json
@@ -15,13 +19,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from w2vfast.command import Parser, add_options, config_of
+from w2vfast.config import Config, ObjectiveName, flag
 from w2vfast.errors import InputError
-from w2vfast.eval import gensim_runner, trainers
+from w2vfast.eval import gensim_runner, held_out, prediction, trainers
 from w2vfast.eval.analogy import METHODS, evaluate_analogies
 from w2vfast.eval.datasets import read_pairs, read_questions
 from w2vfast.eval.measure import measure
@@ -32,10 +37,18 @@ from w2vfast.files import atomic_path
 from w2vfast.formats import Vectors, check_writable, load_vectors
 from w2vfast.inputs import open_text
 from w2vfast.optional import require_gensim
+from w2vfast.prediction import load_model
 
 SHARED_OPTIONS = tuple(name for name in gensim_runner.OPTIONS if name != "seed")
-OWN_OPTIONS = ("objective", "log_z", "device", "tile", "shared_negatives", "tokens_in_flight", "cap")
+# Options that belong to certain objectives; those that objectives share with gensim are above.
+OF_OBJECTIVES = tuple(
+    field.name
+    for field in dataclasses.fields(Config)
+    if field.metadata["objectives"] and field.name not in (*SHARED_OPTIONS, "shared_negatives")
+)
+OWN_OPTIONS = (*OF_OBJECTIVES, "device", "tile", "shared_negatives", "tokens_in_flight", "cap")
 BLOCK_BYTES = 1 << 20
+HELD_OUT = 0.02
 
 SPEED = (
     Measure("raw_words_per_second", "raw words per second of training", 0, True),
@@ -52,11 +65,22 @@ QUALITY = (
     Measure("syntactic_30k", "  syntactic, %", 1, True),
     Measure("analogy_30k_3cosmul", "analogies by 3CosMul, %", 1, True),
 )
+PREDICTION = (
+    Measure("nll", "held-out pairs, nats a pair", 3, False),
+    Measure("perplexity", "  perplexity", 0, False),
+    Measure("top1", "  likeliest word right, %", 1, True),
+    Measure("top10", "  among the likeliest 10, %", 1, True),
+)
+OUT_BYTES = Measure("out_mb", "output table, MB", 2, False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What to train and to score on; `settings` are options of Config, of which gensim gets those that it has."""
+    """What to train and to score on; `settings` are options of Config, of which gensim gets those that it has.
+
+    With `objectives`, the settings of each by its name, these are compared, on the first of the `backends`, and the
+    last `held_out` of the corpus, a share, is kept from training.
+    """
 
     corpus: Path
     seeds: int
@@ -64,13 +88,26 @@ class Comparison:
     settings: Mapping[str, Any]
     similarity: tuple[str, ...] = ()
     analogies: tuple[str, ...] = ()
+    objectives: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    held_out: float = 0.0
+
+    @property
+    def sides(self) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """What is trained in turns: a name, the trainer and its settings."""
+        if self.objectives:
+            return [(name, self.backends[0], settings) for name, settings in self.objectives.items()]
+        return [(trainer, trainer, self.settings) for trainer in (trainers.GENSIM, *self.backends)]
 
 
 def run(argv: Sequence[str]) -> None:
     """Run the command `compare`. Raises InputError for bad input and a trainer that failed."""
     options = _parser().parse_args(argv)
-    require_gensim("compare")
-    config = config_of(options)
+    objectives = _objectives(options) if options.objectives is not None else {}
+    settings: Mapping[str, Any] = {}
+    if not objectives:
+        require_gensim("compare", instead="--objectives")
+        config = config_of(options)
+        settings = {name: getattr(config, name) for name in (*SHARED_OPTIONS, *OWN_OPTIONS)}
     if options.seeds < 1:
         raise InputError(f"--seeds must be at least 1, not {options.seeds}")
     for path in (options.csv, options.report):
@@ -85,9 +122,11 @@ def run(argv: Sequence[str]) -> None:
         corpus=Path(options.corpus),
         seeds=options.seeds,
         backends=tuple(dict.fromkeys(name.strip() for name in options.backends.split(","))),
-        settings={name: getattr(config, name) for name in (*SHARED_OPTIONS, *OWN_OPTIONS)},
+        settings=settings,
         similarity=tuple(options.similarity),
         analogies=tuple(options.analogies),
+        objectives=objectives,
+        held_out=options.held_out if objectives else 0.0,
     )
     outcome = compare(comparison, lambda text: print(text, file=sys.stderr, flush=True), keep=bool(options.report))
     shown = outcome.pop("vectors", None)
@@ -100,22 +139,73 @@ def run(argv: Sequence[str]) -> None:
         write_report(
             options.report,
             shown,
-            title=f"gensim and w2vfast on {comparison.corpus.name}",
+            title=f"{' and '.join(objectives or ('gensim', 'w2vfast'))} on {comparison.corpus.name}",
             comparison=outcome,
             measured=measure(shown, similarity=comparison.similarity, analogies=comparison.analogies),
         )
 
 
+def _objectives(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the settings of each objective asked for; an option that belongs to certain objectives is given to these.
+
+    Raises InputError for what cannot be trained or would be ignored.
+    """
+    names = [name.strip().replace("+", ",") for name in options.objectives.split(",")]
+    unknown = [name for name in names if name not in get_args(ObjectiveName)]
+    if unknown or len(set(names)) < 2:
+        known = ", ".join(name.replace(",", "+") for name in get_args(ObjectiveName))
+        fault = f"{unknown[0]!r} is no objective" if unknown else "at least two different objectives are needed"
+        raise InputError(f"--objectives {options.objectives}: {fault}; take two or more of {known}")
+    if options.objective is not None:
+        raise InputError("--objective and --objectives contradict each other: give one of them")
+    if "," in options.backends:
+        raise InputError(f"--backends {options.backends}: with --objectives give one backend")
+    if not 0 < options.held_out <= 0.5:
+        raise InputError(f"--held-out must be above 0 and at most 0.5, not {options.held_out}")
+    names = list(dict.fromkeys(names))
+    owners = {field.name: field.metadata["objectives"] for field in dataclasses.fields(Config)}
+    given = {
+        name: value
+        for name in (*SHARED_OPTIONS, *OWN_OPTIONS)
+        if name != "objective" and (value := getattr(options, name)) is not None
+    }
+    for name in given:
+        if owners[name] and not set(names) & set(owners[name]):
+            raise InputError(
+                f"{flag(name)} belongs to {', '.join(owners[name])}, none of which is compared: leave it out"
+            )
+    found = {}
+    for objective in names:
+        own = {name: value for name, value in given.items() if not owners[name] or objective in owners[name]}
+        config = Config(**own, objective=objective)
+        found[objective] = {name: getattr(config, name) for name in (*SHARED_OPTIONS, *OWN_OPTIONS)}
+    return found
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m w2vfast.eval compare",
-        description="Train gensim and w2vfast on a text file with the same settings, and compare quality and speed.",
+        description="Train gensim and w2vfast on a text file with the same settings, and compare quality and speed; "
+        "or, with --objectives, several objectives, and compare how they predict the end of the text too.",
         allow_abbrev=False,
     )
-    parser.add_argument("corpus", help="one text file (plain, .gz, .bz2 or .xz)")
+    parser.add_argument("corpus", help="one text file (plain, .gz, .bz2, .xz or .zst)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each trainer (default: 3)")
     parser.add_argument(
         "--backends", default="auto", metavar="LIST", help="w2vfast's, parted by commas, e.g. native,torch"
+    )
+    parser.add_argument(
+        "--objectives",
+        metavar="LIST",
+        help="compare these instead, parted by commas, e.g. softmax,nce; a + joins a pair: "
+        "hierarchical-softmax+negative-sampling",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=HELD_OUT,
+        metavar="SHARE",
+        help=f"with --objectives: the end of the text that is not trained on (default: {HELD_OUT})",
     )
     add_options(parser, (*SHARED_OPTIONS, *OWN_OPTIONS))
     for name in ("--similarity", "--analogies"):
@@ -132,44 +222,57 @@ def compare(comparison: Comparison, say: Callable[[str], None], *, keep: bool = 
     The vectors kept are those of w2vfast's last run. `say` hears one line a run. Raises InputError for a corpus or a
     data set that cannot be read, for a trainer that fails, and if the vectors can be scored on nothing.
     """
-    sides = [trainers.GENSIM, *comparison.backends]
+    sides = comparison.sides
     with tempfile.TemporaryDirectory(prefix="w2vfast-compare-") as folder:
         corpus = _plain(comparison.corpus, Path(folder))
+        held = None
+        if comparison.objectives:
+            words = held_out.count_words(corpus)
+            bound = words - int(comparison.held_out * words)
+            parts = held_out.cut(corpus, Path(folder), {"train": (0, bound), "held": (bound, words)})
+            corpus, held = parts["train"], parts["held"]
         runs: list[dict[str, Any]] = []
         shared: list[str] = []
         kept: Vectors | None = None
         for seed in range(1, comparison.seeds + 1):
             round_of_runs = []
-            for trainer in sides:
-                output = Path(folder) / f"{trainer}.bin"
-                round_of_runs.append(_train(comparison, trainer, seed, corpus, output))
+            outputs = [Path(folder) / f"{i}.bin" for i in range(len(sides))]
+            for side, output in zip(sides, outputs, strict=True):
+                round_of_runs.append(_train(side, seed, corpus, output, held))
                 say(_line(round_of_runs[-1], comparison.seeds))
-            loaded = [load_vectors(Path(folder) / f"{trainer}.bin") for trainer in sides]
+            loaded = [load_vectors(output) for output in outputs]
             if not shared:
                 known = set.intersection(*(set(vectors.words) for vectors in loaded))
                 shared = [word for word in loaded[0].words if word in known]
             for one, vectors in zip(round_of_runs, loaded, strict=True):
-                one["quality"], one["sections"] = score(_in_order(vectors, shared), comparison)
+                quality, one["sections"] = score(_in_order(vectors, shared), comparison)
+                one["quality"] |= quality
             kept = loaded[-1]
             runs += round_of_runs
     measures = [m for m in _measures(comparison) if any(run["quality"].get(m.name) is not None for run in runs)]
+    costs = [*SPEED, OUT_BYTES] if held else [*SPEED]
     if not measures:
         raise InputError(
             "the vectors can be scored on nothing: no data set has words of this corpus; give --similarity"
         )
     names = list(dict.fromkeys(run["trainer"] for run in runs))
     first = runs[0]["account"]
+    settings = {
+        name: value
+        for name, value in first["settings"].items()
+        if not held or all(run["account"]["settings"][name] == value for run in runs)
+    }
     outcome: dict[str, Any] = {
         "corpus": comparison.corpus.name,
         "raw_words": first["tokens"]["read"],
         "vocabulary_size": first["vocabulary_size"],
         "shared_words": len(shared),
-        "settings": first["settings"] | {"seed": None},
+        "settings": settings | {"seed": None},
         "seeds": comparison.seeds,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "trainers": names,
-        "measures": [dataclasses.asdict(measure) for measure in (*measures, *SPEED)],
-        "summary": summarise(runs, names, [*measures, *SPEED]),
+        "measures": [dataclasses.asdict(measure) for measure in (*measures, *costs)],
+        "summary": summarise(runs, names, [*measures, *costs]),
         "runs": runs,
     }
     return outcome | {"vectors": kept} if keep else outcome
@@ -178,7 +281,7 @@ def compare(comparison: Comparison, say: Callable[[str], None], *, keep: bool = 
 def _measures(comparison: Comparison) -> list[Measure]:
     more = [Measure(path, f"{Path(path).name}, Spearman x 100", 1, True) for path in comparison.similarity]
     more += [Measure(path, f"{Path(path).name}, %", 1, True) for path in comparison.analogies]
-    return [*QUALITY, *more]
+    return [*QUALITY, *more, *(PREDICTION if comparison.objectives else ())]
 
 
 def score(vectors: Vectors, comparison: Comparison) -> tuple[dict[str, float | None], dict[str, float | None]]:
@@ -211,11 +314,28 @@ def _in_order(vectors: Vectors, words: list[str]) -> Vectors:
     return Vectors(words, np.ascontiguousarray(vectors.vectors[[row_of[word] for word in words]]))
 
 
-def _train(comparison: Comparison, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
-    """Run one trainer; returns its account and what it took under the names of SPEED."""
-    account, figures = trainers.run(trainer, corpus, output, {**comparison.settings, "seed": seed})
+def _train(
+    side: tuple[str, str, Mapping[str, Any]], seed: int, corpus: Path, output: Path, held: Path | None
+) -> dict[str, Any]:
+    """Run one trainer; returns its account, what it took under the names of SPEED, PREDICTION of a text held out."""
+    name, trainer, given = side
+    settings, model = {**given, "seed": seed}, output.with_suffix(".safetensors")
+    quality: dict[str, float | None] = {}
+    table: dict[str, float] = {}
+    if held is not None:
+        settings["save_model"] = str(model)
+    account, figures = trainers.run(trainer, corpus, output, settings)
+    if held is not None:
+        loaded = load_model(model)
+        found = prediction.evaluate(loaded, held)
+        quality = {one.name: found[one.name] for one in PREDICTION}
+        quality |= {name: 100 * found[name] for name in ("top1", "top10")}
+        table = {OUT_BYTES.name: loaded.w_out.nbytes / 1e6}
+        model.unlink()
+    else:
+        name = trainer if trainer == trainers.GENSIM else f"w2vfast {account['backend']}"
     return {
-        "trainer": trainer if trainer == trainers.GENSIM else f"w2vfast {account['backend']}",
+        "trainer": name,
         "seed": seed,
         "speed": {
             "raw_words_per_second": figures.words_per_second,
@@ -224,7 +344,9 @@ def _train(comparison: Comparison, trainer: str, seed: int, corpus: Path, output
             "train_seconds": figures.train_seconds,
             "total_seconds": figures.total_seconds,
             "peak_memory_mb": figures.peak_rss_mb,
+            **table,
         },
+        "quality": quality,
         "loss_per_epoch": account["loss_per_epoch"],
         "account": account | {"output": None},
     }

@@ -17,10 +17,11 @@ from w2vfast.errors import InputError
 from w2vfast.memory import peak_rss_bytes
 from w2vfast.optional import require_gensim
 
-# Those of Config's options that gensim has too.
+# Those of Config's options that gensim has too. Of objectives it has hierarchical softmax, negative sampling and both
+# at once; for any other it trains negative sampling.
 OPTIONS = (
-    *("mode", "vector_size", "window", "negative", "min_count", "epochs", "seed", "sample", "alpha", "min_alpha"),
-    *("ns_exponent", "cbow_mean", "shrink_windows", "workers"),
+    *("mode", "objective", "vector_size", "window", "negative", "min_count", "epochs", "seed", "sample", "alpha"),
+    *("min_alpha", "ns_exponent", "cbow_mean", "shrink_windows", "workers"),
 )
 
 
@@ -47,9 +48,10 @@ def train(corpus: str, output: str, settings: dict[str, Any]) -> dict[str, Any]:
     require_gensim("this command")
     import gensim
 
-    model = gensim.models.Word2Vec(
-        sg=int(settings["mode"] == "sg"), **{name: value for name, value in settings.items() if name != "mode"}
-    )
+    tree, given = "hierarchical-softmax" in settings["objective"].split(","), dict(settings)
+    mode, objective = given.pop("mode"), given.pop("objective")
+    given["negative"] = 0 if objective == "hierarchical-softmax" else given["negative"] or 5
+    model = gensim.models.Word2Vec(sg=int(mode == "sg"), hs=int(tree), **given)
     start, start_cpu = time.perf_counter(), time.process_time()
     model.build_vocab(corpus_file=corpus)
     if not len(model.wv):

@@ -1,7 +1,7 @@
 """Every objective on every backend in every mode, through the trainer: as the float64 reference says, or refused."""
 
 import importlib
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,11 +9,12 @@ import pytest
 from tests.conftest import triton_device
 from w2vfast import backends, jobs, plan, trainer
 from w2vfast.backends import Choice
-from w2vfast.config import Config, Mode, ObjectiveName
+from w2vfast.config import DRAWN, Config, Mode, ObjectiveName
 from w2vfast.corpus import EncodedCorpus, encode_sentences
 from w2vfast.errors import InputError
+from w2vfast.formats import Vectors, save_vectors
 from w2vfast.kernels import reference
-from w2vfast.kernels.contract import StepResult, Visit, chunk_count
+from w2vfast.kernels.contract import FixedOut, Mined, Mining, StepResult, Visit, chunk_count
 
 DEVICE = triton_device()
 CHOICES = {
@@ -23,7 +24,7 @@ CHOICES = {
 }
 # One tile in flight: the one order of tiles that all backends can take. Subsampling, a shorter last chunk, two epochs.
 OPTIONS = {"vector_size": 8, "min_count": 1, "workers": 1, "epochs": 2, "sample": 1e-2, "alpha": 0.1}
-OPTIONS |= {"tile": 16, "shared_negatives": 16}
+OPTIONS |= {"tile": 16}
 SENTENCES = 115
 # float32's rounding over some hundred steps; tf32's where a GPU multiplies.
 TOLERANCE = {"cpu": 1e-5, "interpreter": 1e-5, "cuda": 4e-3}
@@ -43,9 +44,23 @@ def corpus(themed_sentences: list[list[str]]) -> EncodedCorpus:
     return encode_sentences(themed_sentences[:SENTENCES], min_count=1)
 
 
-def options_of(choice: Choice, mode: str, objective: str) -> Config:
+@pytest.fixture(scope="module")
+def own_options(corpus: EncodedCorpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Return what each objective is given besides: small numbers, and vectors to predict."""
+    path = tmp_path_factory.mktemp("targets") / "targets.bin"
+    vectors = np.random.default_rng(4).normal(size=(len(corpus.vocab), 8)).astype(np.float32)
+    save_vectors(Vectors(corpus.vocab.words, vectors), path)
+    return {
+        "margin": {"mined": 3, "mine_every": 500},
+        "von-mises-fisher": {"targets": str(path), "norm_penalty": 0.02, "alpha": 0.5},
+    }
+
+
+def options_of(choice: Choice, mode: str, objective: str, own: dict[str, Any] | None = None) -> Config:
     in_flight = {} if choice.name == "native" else {"tokens_in_flight": OPTIONS["tile"]}
-    return Config(backend=choice.name, mode=mode, objective=objective, **OPTIONS, **in_flight)
+    drawn = {"shared_negatives": 16} if objective in DRAWN else {}
+    options = OPTIONS | in_flight | drawn | (own or {})
+    return Config(backend=choice.name, mode=mode, objective=objective, **options)
 
 
 def by_reference(corpus: EncodedCorpus, config: Config, choice: Choice):
@@ -54,6 +69,9 @@ def by_reference(corpus: EncodedCorpus, config: Config, choice: Choice):
     job, n = work.job, len(corpus.tokens)
     w_in = plan.initial_vectors(job.vocabulary, config.vector_size, config.seed).astype(np.float64)
     w_out = np.zeros((job.objective.out_rows(job.vocabulary), config.vector_size))
+    if isinstance(job.objective, FixedOut):
+        w_out[:] = job.objective.fixed_out
+    mined = Mined.nothing(job.vocabulary, job.objective) if isinstance(job.objective, Mining) else None
     epochs = []
     for epoch in range(config.epochs):
         order = plan.chunk_order(chunk_count(job, job.tokens), config.seed, epoch)
@@ -66,14 +84,18 @@ def by_reference(corpus: EncodedCorpus, config: Config, choice: Choice):
             draw_epoch=epoch,
             shared_words=work.shared_words,
         )
-        epochs.append(reference.train(job, w_in, w_out, visit))
+        epochs.append(reference.train(job, w_in, w_out, visit, mined=mined))
     return (w_in, w_out), epochs
 
 
 @pytest.mark.parametrize("objective", get_args(ObjectiveName))
 @pytest.mark.parametrize("mode", get_args(Mode))
-def test_a_combination_is_as_the_reference_says_or_refused(choice, mode, objective, corpus):
-    config = options_of(choice, mode, objective)
+def test_a_combination_is_as_the_reference_says_or_refused(choice, mode, objective, corpus, own_options):
+    if (mode, objective) == ("cbow", "margin"):
+        with pytest.raises(InputError, match="needs mode sg"):
+            options_of(choice, mode, objective)
+        return
+    config = options_of(choice, mode, objective, own_options.get(objective))
     if objective not in backends.objectives(choice.name):
         with pytest.raises(InputError, match=f"no objective {objective}: "):
             trainer.train_corpus(corpus, config, choice)
@@ -106,3 +128,16 @@ def test_an_objective_that_no_backend_here_has_is_refused(monkeypatch):
     monkeypatch.setattr(backends, "objectives", lambda name: ("negative-sampling",))
     with pytest.raises(InputError, match="no backend that can run here has it"):
         backends.choose(Config(backend="torch", objective="nce"))
+
+
+def test_auto_takes_torch_for_an_objective_that_its_choice_lacks(monkeypatch):
+    monkeypatch.setattr(backends, "_GPU_DEVICES", ())
+    monkeypatch.setattr(backends, "unavailable_reason", lambda name: None if name != "triton" else "not here")
+    lacking = {"native": ("negative-sampling",), "torch": ("negative-sampling", "nce")}
+    monkeypatch.setattr(backends, "objectives", lambda name: lacking.get(name, ()))
+    assert backends.choose(Config()).name == "native"
+    choice = backends.choose(Config(objective="nce"))
+    assert (choice.name, choice.device) == ("torch", "cpu")
+    assert "native has no nce" in choice.reason
+    with pytest.raises(InputError, match="the native backend"):
+        backends.choose(Config(objective="nce", backend="native"))

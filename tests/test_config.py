@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from w2vfast.config import Config, flag
+from w2vfast.config import BOTH, Config, flag
+from w2vfast.config import HIERARCHICAL as TREE
 from w2vfast.errors import InputError
 from w2vfast.train import build_parser, parse
 
@@ -57,6 +58,7 @@ def test_min_alpha_above_alpha_is_refused():
         ({"preset": "fast", "tile": 8, "shared_negatives": 8}, "preset fast chooses"),
         ({"eval_every": 2, "epochs": 1}, "past the run's 1 epochs"),
         ({"patience": 2}, "give eval_every too"),
+        ({"resume": True}, "name their folder with checkpoint too"),
         ({"read_vocab": "v", "max_vocab_size": 9}, "max_vocab_size"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -86,21 +88,43 @@ def test_every_option_is_a_flag_that_sets_it():
         "min_alpha": 0.25,
         "ns_exponent": -0.5, "seed": 77, "workers": 3, "backend": "torch", "device": "cpu", "tile": 8,
         "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
-        "save_vocab": "v",
+        "save_vocab": "v", "checkpoint": "c", "checkpoint_every": 2.5,
         "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast",
     }  # fmt: skip
     argv = [word for name, value in values.items() for word in (flag(name), str(value))]
-    _, config = parse(["corpus.txt", *argv, "--no-cbow-mean", "--no-shrink-windows", "--keep-best"])
+    flags = ["--no-cbow-mean", "--no-shrink-windows", "--keep-best", "--force", "--resume"]
+    _, config = parse(["corpus.txt", *argv, *flags])
     expected = values | {
         "cbow_mean": False,
         "shrink_windows": False,
         "keep_best": True,
+        "force": True,
+        "resume": True,
         "read_vocab": None,
         "shared_negatives": None,
+        "classes": None,
+        "code": "plain",
+        "code_words": None,
+        "code_bits": None,
     }
+    # Of other objectives: their own defaults, and each found where its objective is asked for.
+    others = {
+        "margin": {"mined": 3, "mine_every": 99, "mined_share": 0.25},
+        "von-mises-fisher": {"targets": "t.bin", "norm_penalty": 0.5, "dot_weight": 0.5},
+    }
+    for objective, own in others.items():
+        expected |= {name: getattr(Config(), name) for name in own}
+        words = [word for name, value in own.items() for word in (flag(name), str(value))]
+        _, given = parse(["corpus.txt", "--objective", objective, *words])
+        assert {name: getattr(given, name) for name in own} == own
     assert dataclasses.asdict(config) == expected
     assert parse(["c", "--shared-negatives", "24"])[1].shared_negatives == 24
     assert parse(["c", "--read-vocab", "v"])[1].read_vocab == "v"
+    assert parse(["c", "--objective", "class-softmax", "--classes", "f"])[1].classes == "f"
+    code = parse(["c", "--objective", "binary-code", "--code", "hybrid-ecc", "--code-words", "9", "--code-bits", "12"])[
+        1
+    ]
+    assert (code.code, code.code_words, code.code_bits) == ("hybrid-ecc", 9, 12)
 
 
 def test_other_tools_spellings_mean_the_same():
@@ -119,6 +143,22 @@ def test_other_tools_spellings_mean_the_same():
     assert parse(["c", "--min_count", "3"])[1].min_count == 3
 
 
+@pytest.mark.parametrize(
+    ("argv", "config"),
+    [
+        (["-hs", "1"], Config(objective=TREE)),
+        (["-hs", "1", "-negative", "0"], Config(objective=TREE)),
+        (["-hs", "1", "-negative", "7"], Config(objective=BOTH, negative=7)),
+        (["-hs", "1", "--objective", TREE], Config(objective=TREE)),
+        (["-hs", "0", "-negative", "7"], Config(negative=7)),
+        (["-hs", "0", "--objective", "softmax"], Config(objective="softmax")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_word2vecs_hs_is_an_objective(argv, config):
+    assert parse(["c", *argv])[1] == config
+
+
 def test_aliases_do_not_change_defaults():
     assert parse(["c", "-cbow", "1"])[1] == Config(mode="cbow")
     assert parse(["c", "-cbow", "0"])[1] == Config()
@@ -132,7 +172,13 @@ def test_aliases_do_not_change_defaults():
         (["c", "--window", "two"], "window"),
         (["c", "--epochs"], "epochs"),
         (["c", "-cbow", "1", "--mode", "sg"], "contradicts"),
-        (["c", "-hs", "1"], "hs"),
+        (["c", "-hs", "2"], "hs"),
+        (["c", "-hs", "1", "--objective", "nce"], "-hs 1 contradicts --objective nce"),
+        (["c", "-hs", "1", "-negative", "5", "--objective", TREE], f"-hs 1 contradicts --objective {TREE}"),
+        (["c", "-hs", "0", "--objective", BOTH], f"-hs 0 contradicts --objective {BOTH}"),
+        (["c", "-hs", "1", "-negative", "-1"], "negative must be at least 1"),
+        (["c", "-hs", "1", "--shared-negatives", "8"], f"does not go with objective {TREE}"),
+        (["c", "-hs", "0", "-negative", "0"], "negative must be at least 1"),
         (["c", "--sample", "-1"], "sample must be at least 0"),
     ],
 )

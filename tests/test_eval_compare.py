@@ -104,12 +104,13 @@ def test_both_sides_are_scored_on_one_word_list(tmp_path: Path, monkeypatch: pyt
     words = {"gensim": ["the", "cat", "dog", "only-here"], "torch": ["the", "other", "dog", "cat"]}
     scored = []
 
-    def train(plan: Any, trainer: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
+    def train(side: Any, seed: int, corpus: Path, output: Path, held: Path | None) -> dict[str, Any]:
+        trainer = side[1]
         rows = np.array([[len(word), ord(word[0])] for word in words[trainer]], np.float32)
         save_vectors(Vectors(words[trainer], rows), output)
         speed = dict.fromkeys((measure.name for measure in compare.SPEED), 1.0)
         account = {"tokens": {"read": 9}, "vocabulary_size": 4, "settings": {"seed": seed}}
-        return {"trainer": trainer, "seed": seed, "speed": speed, "account": account}
+        return {"trainer": trainer, "seed": seed, "speed": speed, "quality": {}, "account": account}
 
     def score(vectors: Vectors, plan: Any) -> tuple[dict[str, float | None], dict[str, float | None]]:
         scored.append(vectors)
@@ -167,3 +168,61 @@ def test_faults_are_one_line(
     said = capsys.readouterr()
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+def test_objectives_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, csv_file, page = (tmp_path / name for name in ("lee.txt.gz", "c.csv", "r.html"))
+    corpus.write_bytes(gzip.compress(Path(datapath("lee_background.cor")).read_bytes()))
+    arguments = ["compare", str(corpus), "--seeds", "2", "--json", "--csv", str(csv_file), "--report", str(page)]
+    arguments += ["--objectives", "nce,negative-sampling", "--log-z", "0.5", "--negative", "3", "--held-out", "0.1"]
+    assert main([*arguments, *SETTINGS, "--epochs", "15"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["trainers"] == ["nce", "negative-sampling"]
+    settings = [run["account"]["settings"] for run in outcome["runs"]]
+    assert [(one["objective"], one["log_z"], one["negative"]) for one in settings[:2]] == [
+        ("nce", 0.5, 3),
+        ("negative-sampling", 0.0, 3),
+    ]
+    # What differs is not shown as the setting of all.
+    assert outcome["settings"]["negative"] == 3
+    assert "objective" not in outcome["settings"]
+    assert "log_z" not in outcome["settings"]
+    words = len(Path(datapath("lee_background.cor")).read_text().split())
+    assert outcome["raw_words"] == pytest.approx(0.9 * words, rel=0.02)
+    summary = {row["measure"]: row for row in outcome["summary"]}
+    size = 4 * 20 * outcome["vocabulary_size"] / 1e6
+    for name in outcome["trainers"]:
+        means = {measure: row["trainers"][name]["mean"] for measure, row in summary.items()}
+        assert means["out_mb"] == pytest.approx(size)
+        assert 1 < means["nll"] < np.log(outcome["vocabulary_size"])
+        assert means["perplexity"] == pytest.approx(np.exp(means["nll"]), rel=0.01)
+        assert 0 < means["top1"] < means["top10"] < 100
+        assert means["raw_words_per_cpu_second"] > 0
+    with csv_file.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trainer"] for row in rows] == outcome["trainers"] * 2
+    assert all(float(row["nll"]) > 1 for row in rows)
+    assert "nce and negative-sampling" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--objectives", "nce"], "at least two"),
+        (["--objectives", "nce,nce"], "at least two"),
+        (["--objectives", "nce,guess"], "'guess' is no objective"),
+        (["--objectives", "nce,negative-sampling", "--objective", "nce"], "contradict"),
+        (["--objectives", "nce,negative-sampling", "--backends", "native,torch"], "one backend"),
+        (["--objectives", "nce,negative-sampling", "--held-out", "0.9"], "at most 0.5"),
+        (["--objectives", "nce,negative-sampling", "--negative", "0"], "negative must be at least 1"),
+        (["--objectives", "nce,negative-sampling"], "too short"),
+    ],
+)
+def test_faults_of_objectives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    (tmp_path / "c.txt").write_text("one two three\n" * 4)
+    assert main(["compare", str(tmp_path / "c.txt"), *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from w2vfast.errors import InputError
-from w2vfast.eval import trainers
+from w2vfast.eval import gensim_runner, trainers
 from w2vfast.eval.gensim_runner import OPTIONS
 
 ACCOUNT = {
@@ -54,3 +54,29 @@ def test_a_failed_trainer_is_one_line(themed_file: Path, tmp_path: Path) -> None
     ) as caught:
         trainers.run("gensim", themed_file, tmp_path / "v.bin", {"min_count": 10**6})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("objective", "negative", "expected"),
+    [
+        ("negative-sampling", 7, (0, 7)),
+        ("nce", 3, (0, 3)),
+        ("softmax", 0, (0, 5)),
+        ("hierarchical-softmax", 0, (1, 0)),
+        ("hierarchical-softmax,negative-sampling", 4, (1, 4)),
+    ],
+)
+def test_gensim_trains_the_objective_that_it_has(monkeypatch, objective, negative, expected):
+    import gensim
+
+    class AskedError(Exception):
+        pass
+
+    def take(**options):
+        raise AskedError(options["hs"], options["negative"], options["sg"], sorted(options))
+
+    monkeypatch.setattr(gensim.models, "Word2Vec", take)
+    settings = {"mode": "cbow", "objective": objective, "negative": negative, "window": 3}
+    with pytest.raises(AskedError) as asked:
+        gensim_runner.train("c.txt", "v.bin", settings)
+    assert asked.value.args == (*expected, 0, ["hs", "negative", "sg", "window"])

@@ -10,21 +10,23 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {
     "w2vfast": ROOT / "w2vfast",
     "w2vfast.formats": ROOT / "w2vfast" / "formats",
+    "w2vfast.predictions": ROOT / "w2vfast" / "predictions",
     "w2vfast.kernels": ROOT / "kernels",
     "w2vfast.eval": ROOT / "eval",
 }
 BACKENDS = ("torch", "native", "triton")
 # What every part of kernels/ may know.
-CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "mapped", "noise", "philox")}
+CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "mapped", "noise", "philox")}
 # Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it, and the kernels' contract and
 # objectives.
 LAYERS = [
     *("errors", "optional", "stopwatch", "config", "command", "files", "memory"),
-    *("vocab", "inputs", "blocks", "tokens", "encoder", "interner"),
-    *("corpus", "plan", "tiles", "backends", "objectives", "jobs"),
+    *("vocab", "no_text", "inputs", "blocks", "tokens", "encoder", "interner", "corpus"),
     *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
-    *("run", "scoring", "trainer", "account", "screen", "demo", "train"),
+    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs"),
+    *("predictions", "model_file", "prediction"),
+    *("run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
     *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),
 ]
 
@@ -110,6 +112,7 @@ def test_layers_of_the_package(layer, path):
 def test_evaluation_does_not_import_training():
     for path in FOLDERS["w2vfast.eval"].glob("*.py"):
         modules = ("errors", "optional", "config", "command", "files", "memory", "inputs", "vectors", "formats")
+        modules += ("vocab", "tokens", "corpus", "plan", "prediction")
         allowed = {f"w2vfast.{module}" for module in modules}
         for name in imported(path):
             assert name.startswith("w2vfast.eval.") or name in allowed, f"{path.name} imports {name}"

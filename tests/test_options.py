@@ -6,18 +6,21 @@ here fails the first test.
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from tests.conftest import THEMES
 from w2vfast import backends, trainer
 from w2vfast.command import option_words
 from w2vfast.config import Config
 from w2vfast.errors import InputError
-from w2vfast.formats import load_vectors
+from w2vfast.formats import Vectors, load_vectors, save_vectors
 from w2vfast.train import main
 
 # torch: it runs wherever the tests do, and honours the most.
@@ -27,6 +30,8 @@ BASE |= {"min_count": 1}
 FALLING = "ship sailor 1\nbread oven 1\nmoon orbit 2\nviolin piano 2\nship oven 8\nbread moon 9\norbit piano 8\n"
 OTHER = "ship wave 5\nbread cake 4\nmoon cake 3\nwave oven 2\n"
 SCORED = {"eval_every": 1.0, "eval_set": "falling.tsv", "epochs": 4}
+PREDICTED = {"objective": "von-mises-fisher", "targets": "targets.txt"}
+CLASSES = "hapax none\n" + "".join(f"{word} {theme}\n" for theme, words in THEMES.items() for word in words)
 VOCABULARY = "ship 300\nbread 200\nmoon 100\nviolin 90\n"
 
 
@@ -47,7 +52,15 @@ CASES = [
     Case("window", 2),
     Case("objective", "nce"),
     Case("negative", 9),
+    Case("objective", "sampled-softmax"),
+    Case("objective", "softmax"),
     Case("negative", 9, besides={"objective": "nce"}),
+    Case("negative", 5, besides={"objective": "sampled-softmax"}, refused="negative is negative-sampling and nce and"),
+    Case("shared_negatives", 8, besides={"objective": "sampled-softmax"}),
+    Case("ns_exponent", 0.5, besides={"objective": "sampled-softmax"}),
+    Case("shared_negatives", 8, besides={"objective": "softmax"}, refused="it does not go with objective softmax"),
+    Case("ns_exponent", 0.5, besides={"objective": "softmax"}, refused="it does not go with objective softmax"),
+    Case("tile", 8, besides={"objective": "softmax"}),
     Case("sample", 0.0),
     Case("min_count", 2, "vocabulary"),
     Case("max_vocab_size", 12, "vocabulary"),
@@ -59,6 +72,30 @@ CASES = [
     Case("ns_exponent", -0.5),
     Case("log_z", 3.0, besides={"objective": "nce"}),
     Case("log_z", 3.0, refused="log_z is nce's"),
+    Case("mined", 3, besides={"objective": "margin"}),
+    Case("mined", 3, refused="mined is margin's"),
+    Case("mined", 40, besides={"objective": "margin"}, refused="mined .40. wrong words a pair"),
+    Case("mine_every", 500, besides={"objective": "margin"}),
+    Case("mine_every", 500, refused="mine_every is margin's"),
+    Case("mined_share", 0.9, besides={"objective": "margin"}),
+    Case("mined_share", 0.9, refused="mined_share is margin's"),
+    Case("targets", "others.txt", besides=PREDICTED),
+    Case("targets", "targets.txt", refused="targets is von-mises-fisher's"),
+    Case("targets", "missing.txt", besides=PREDICTED, refused="missing.txt"),
+    Case("norm_penalty", 0.1, besides=PREDICTED),
+    Case("norm_penalty", 0.1, refused="norm_penalty is von-mises-fisher's"),
+    Case("dot_weight", 0.1, besides=PREDICTED),
+    Case("dot_weight", 0.1, refused="dot_weight is von-mises-fisher's"),
+    Case("classes", "classes.txt", besides={"objective": "class-softmax"}),
+    Case("classes", "classes.txt", refused="classes is class-softmax's"),
+    Case("classes", "missing.txt", besides={"objective": "class-softmax"}, refused="cannot read the classes missing"),
+    Case("code", "ecc", besides={"objective": "binary-code"}),
+    Case("code", "ecc", refused="code is binary-code's"),
+    Case("code_words", 7, besides={"objective": "binary-code", "code": "hybrid"}),
+    Case("code_words", 7, besides={"objective": "binary-code"}, refused="code_words is for hybrid codes"),
+    Case("code_words", 25, besides={"objective": "binary-code", "code": "hybrid"}, refused="give at most 24"),
+    Case("code_bits", 7, besides={"objective": "binary-code", "code": "ecc"}),
+    Case("code_bits", 4, besides={"objective": "binary-code"}, refused="too short for 25 words: give code_bits 5"),
     Case("cbow_mean", False, besides={"mode": "cbow"}),
     Case("cbow_mean", False, refused="cbow_mean is cbow's"),
     Case("shrink_windows", False),
@@ -86,6 +123,12 @@ CASES = [
     Case("patience", 1, refused="give eval_every too"),
     Case("cache_dir", "nowhere", besides={"cache_above": 0}, refused="nowhere"),
     Case("cache_above", 0, besides={"cache_dir": "nowhere"}, refused="nowhere"),
+    Case("checkpoint", "state", "checkpoints"),
+    Case("checkpoint", "nowhere/state", refused="cannot make nowhere/state: .*name another --checkpoint folder"),
+    Case("checkpoint_every", 1e-6, "checkpoints", besides={"checkpoint": "state"}),
+    Case("checkpoint_every", 1e-6, refused="name their folder with checkpoint too"),
+    Case("resume", True, "resumed_from", besides={"checkpoint": "state"}),
+    Case("resume", True, refused="name their folder with checkpoint too"),
     Case("save_vocab", "saved.txt", "saved_vocabulary"),
     Case("save_vocab", "nowhere/saved.txt", refused="nowhere"),
     Case("read_vocab", "vocabulary.txt", "vocabulary"),
@@ -94,7 +137,7 @@ CASES = [
 
 
 def test_every_option_has_a_case() -> None:
-    assert {case.option for case in CASES} == {option.name for option in dataclasses.fields(Config)}
+    assert {case.option for case in CASES} | {"force"} == {option.name for option in dataclasses.fields(Config)}
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +151,17 @@ def folder(tmp_path: Path, sentences: list[list[str]], monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(backends, "_torch_devices", lambda: ["cpu"])
     Path("corpus.txt").write_text("".join(" ".join(sentence) + "\n" for sentence in sentences))
-    for name, text in (("falling.tsv", FALLING), ("other.tsv", OTHER), ("vocabulary.txt", VOCABULARY)):
+    for name, text in (
+        ("falling.tsv", FALLING),
+        ("other.tsv", OTHER),
+        ("vocabulary.txt", VOCABULARY),
+        ("classes.txt", CLASSES),
+    ):
         Path(name).write_text(text)
+    words = sorted({word for sentence in sentences for word in sentence})
+    for seed, name in enumerate(("targets.txt", "others.txt")):
+        vectors = np.random.default_rng(seed).normal(size=(len(words), 8)).astype(np.float32)
+        save_vectors(Vectors(words, vectors), name)
     return tmp_path
 
 
@@ -124,6 +176,8 @@ def outcome(words: list[str], vectors: Any, account: dict[str, Any]) -> dict[str
         "backend": account["backend"],
         "tokens_in_flight": account["settings"]["tokens_in_flight"],
         "threads": torch.get_num_threads(),
+        "checkpoints": len(list(Path().glob("state/*.json"))),
+        "resumed_from": account["resumed_from"],
         "saved_vocabulary": saved.read_text() if saved.exists() else None,
     }
 
@@ -171,14 +225,32 @@ def test_an_option_is_obeyed_or_refused(
             by_command(after, capsys)
         return
     base = by_files(before, sentences)
+    if case.option != "resume":
+        shutil.rmtree("state", ignore_errors=True)
     found = by_files(after, sentences)
     assert found[case.changes] != base[case.changes]
     for door in (lambda: by_sentences(after, sentences), lambda: by_command(after, capsys)):
         Path("saved.txt").unlink(missing_ok=True)
+        if case.option != "resume":
+            shutil.rmtree("state", ignore_errors=True)
         other = door()
         if (case.value, before["backend"]) == (2, "native"):  # threads that share tables
             other["vectors"] = found["vectors"]
         assert other == found
+
+
+@pytest.mark.usefixtures("folder")
+def test_force_trains_on_what_is_no_text(sentences: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    """No other option decides whether there is a result at all, and none is for files alone."""
+    forced = BASE | {"force": True}
+    expected = by_files(forced, sentences)
+    Path("corpus.txt").write_bytes(b"%PDF-1.7\n" * 3 + Path("corpus.txt").read_bytes())
+    for door in (lambda options: by_files(options, sentences), lambda options: by_command(options, capsys)):
+        with pytest.raises(InputError, match="is a PDF document"):
+            door(BASE)
+        assert set(door(forced)["vocabulary"]) == {*expected["vocabulary"], "%PDF-1.7"}
+    with pytest.raises(InputError, match="force is for files that are no text: lists of words"):
+        by_sentences(forced, sentences)
 
 
 def test_the_device_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +263,13 @@ def test_the_device_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     "options",
-    [{"save_vocab": "nowhere/saved.txt"}, SCORED | {"eval_set": "missing.tsv"}, {"device": "mps"}],
-    ids=["save_vocab", "eval_set", "device"],
+    [
+        {"save_vocab": "nowhere/saved.txt"},
+        SCORED | {"eval_set": "missing.tsv"},
+        {"device": "mps"},
+        PREDICTED | {"vector_size": 9},
+    ],
+    ids=["save_vocab", "eval_set", "device", "targets"],
 )
 def test_what_cannot_be_had_is_refused_before_a_text_is_read(options: dict[str, Any]) -> None:
     def fail(*_: object) -> None:

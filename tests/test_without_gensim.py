@@ -68,7 +68,7 @@ def test_conversion_and_evaluation(folder: Path) -> None:
         (["convert", "given.kv", "v.bin"], f"reading given.kv {REMEDY}, or a .bin of it)"),
         (["eval", "neighbours", "given.kv", "ship"], f"reading given.kv {REMEDY}, or a .bin of it)"),
         (["eval", "given.bin"], f"{NO_DATA}; give files in the vectors' language"),
-        (["eval", "compare", "themed.txt", "--csv", "v.csv"], f"compare {REMEDY})"),
+        (["eval", "compare", "themed.txt", "--csv", "v.csv"], f"compare {REMEDY}, or --objectives)"),
         (["eval.gensim_runner", "themed.txt", "-o", "v.bin"], f"this command {REMEDY})"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",

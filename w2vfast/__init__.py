@@ -6,6 +6,11 @@ The command line is ``python -m w2vfast.train``; from Python:
     from w2vfast.trainer import train_files
     vectors = train_files(["corpus.txt"], Config(vector_size=200)).vectors
 
+A model that was saved whole (`--save-model`, `TrainResult.save_model`) predicts words:
+
+    from w2vfast import load_model
+    load_model("model.safetensors").predict(["king", "of"])
+
 and, in place of gensim's class, which behaves the same and is many times slower:
 
     from w2vfast import Word2Vec
@@ -27,13 +32,18 @@ from w2vfast.errors import DivergenceError, InputError  # noqa: E402
 
 if TYPE_CHECKING:
     from w2vfast.model import Word2Vec as Word2Vec
+    from w2vfast.prediction import load_model as load_model
 
 __version__ = "0.1.0"
 __all__ = ["Config", "DivergenceError", "InputError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Return `Word2Vec`, which loads gensim, when it is asked for; ImportError where gensim is missing."""
+    """Return `load_model`, or `Word2Vec`, which loads gensim, when asked for; ImportError where gensim is missing."""
+    if name == "load_model":
+        from w2vfast.prediction import load_model
+
+        return load_model
     if name != "Word2Vec":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from w2vfast.optional import require_gensim

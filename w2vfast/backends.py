@@ -48,12 +48,26 @@ def objectives(name: str) -> tuple[str, ...]:
         return ()
 
 
+def build_of(name: str) -> str:
+    """Return what made a backend's results what they are, as far as it can be told: build and versions."""
+    if name == "native":
+        native = module_of(name)
+        return f"{native.runnable_builds()[-1]}, {native.compiler()}"
+    import torch
+
+    return f"torch {torch.__version__}"
+
+
 def choose(config: Config) -> Choice:
     """Return the backend for a run.
 
-    Raises InputError if the one asked for, or its device, cannot be had, or if it lacks the objective.
+    auto takes torch, on the device it would have taken, for an objective that its choice lacks. Raises InputError if
+    the backend asked for, or its device, cannot be had, or if it lacks the objective.
     """
     choice = _choose(config)
+    if config.backend == "auto" and config.objective not in objectives(choice.name):
+        device = _torch_device(choice.device)
+        choice = Choice("torch", device, f"{choice.reason}, but {choice.name} has no {config.objective}")
     require_objective(choice, config.objective)
     return choice
 

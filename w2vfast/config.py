@@ -11,12 +11,27 @@ from w2vfast.errors import InputError
 Mode = Literal["sg", "cbow"]
 BackendName = Literal["auto", "triton", "native", "torch"]
 DeviceName = Literal["cuda", "cpu", "mps"]
-ObjectiveName = Literal["negative-sampling", "nce"]
+ObjectiveName = Literal[
+    "negative-sampling",
+    "nce",
+    "sampled-softmax",
+    "softmax",
+    "hierarchical-softmax",
+    "hierarchical-softmax,negative-sampling",
+    "class-softmax",
+    "binary-code",
+    "margin",
+    "von-mises-fisher",
+]
+Code = Literal["plain", "hybrid", "ecc", "hybrid-ecc"]
 Preset = Literal["quality", "fast"]
 
 CACHE_ABOVE = 1 << 25  # bytes; memory stays about that of the tables, whatever the corpus
-DRAWN = ("negative-sampling", "nce")  # objectives whose tiles draw shared words
-NEGATIVES = DRAWN  # objectives that take K negatives for each pair
+HIERARCHICAL = "hierarchical-softmax"
+BOTH = "hierarchical-softmax,negative-sampling"
+NEGATIVES = ("negative-sampling", "nce", BOTH)  # objectives that take K negatives for each pair
+DRAWN = (*NEGATIVES, "sampled-softmax", "margin")  # objectives whose tiles draw shared words
+CODE_WORDS = 512  # of a hybrid code, as in Oda et al. 2017
 
 
 def usable_processors() -> int:
@@ -61,7 +76,11 @@ class Config:
         5, "largest distance of a target from its centre", aliases=("-window", "-ws"), minimum=1, maximum=1000
     )
     objective: ObjectiveName = option(
-        "negative-sampling", "what is trained: negative-sampling, or nce (noise contrastive estimation)"
+        "negative-sampling",
+        "what is trained: negative-sampling, nce (noise contrastive estimation), sampled-softmax (importance "
+        "sampling), softmax (exact), hierarchical-softmax (a Huffman tree; with ,negative-sampling after it both at "
+        "once), class-softmax (class, then word), binary-code (the bits of a word's code), margin (hinge against hard "
+        "negatives, skip-gram only) or von-mises-fisher (rows predict given vectors)",
     )
     negative: int | None = option(
         None,
@@ -99,6 +118,70 @@ class Config:
         minimum=-50,
         maximum=50,
         objectives=("nce",),
+    )
+    classes: str | None = option(
+        None,
+        "class-softmax: file of lines 'word class', every word of the vocabulary once",
+        hidden_default="made by frequency",
+        objectives=("class-softmax",),
+    )
+    code: Code = option(
+        "plain",
+        "binary-code: plain; ecc (error-correcting); hybrid (a softmax over the most frequent words, codes for the "
+        "rest) or hybrid-ecc",
+        objectives=("binary-code",),
+    )
+    code_words: int | None = option(
+        None,
+        "binary-code, hybrid: words that have the softmax",
+        minimum=1,
+        hidden_default=str(CODE_WORDS),
+        objectives=("binary-code",),
+    )
+    code_bits: int | None = option(
+        None,
+        "binary-code: bits of a word's code before error correction",
+        minimum=1,
+        maximum=31,
+        hidden_default="the fewest that tell the words apart",
+        objectives=("binary-code",),
+    )
+    mined: int = option(
+        10,
+        "margin: hard negatives of a pair, the wrong words that score best with its centre",
+        minimum=1,
+        maximum=1000,
+        objectives=("margin",),
+    )
+    mine_every: int = option(
+        1_000_000, "margin: tokens visited between two searches for hard negatives", minimum=1, objectives=("margin",)
+    )
+    mined_share: float = option(
+        0.1,
+        "margin: share of the weight that hard negatives have, the rest is the drawn ones'",
+        above=0,
+        maximum=1,
+        objectives=("margin",),
+    )
+    targets: str | None = option(
+        None,
+        "von-mises-fisher: file of vectors of --vector-size dimensions, the words' directions to be predicted",
+        hidden_default="none",
+        objectives=("von-mises-fisher",),
+    )
+    norm_penalty: float = option(
+        0.0,
+        "von-mises-fisher: lambda_1, what the predicted vector's norm adds to the loss",
+        minimum=0,
+        maximum=1000,
+        objectives=("von-mises-fisher",),
+    )
+    dot_weight: float = option(
+        1.0,
+        "von-mises-fisher: lambda_2, what the dot product with the target weighs in the loss",
+        above=0,
+        maximum=1000,
+        objectives=("von-mises-fisher",),
     )
     cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
@@ -155,6 +238,16 @@ class Config:
         "bytes of encoded corpus held in memory; larger ones go to --cache-dir (removed afterwards)",
         minimum=0,
     )
+    force: bool = option(False, "train on files that are no text, as their first bytes and their words tell")
+    checkpoint: str | None = option(
+        None,
+        "folder that the run's state is written to, for --resume",
+        hidden_default="none",
+    )
+    checkpoint_every: float = option(600.0, "seconds from one checkpoint to the next", above=0)
+    resume: bool = option(
+        False, "go on from the newest checkpoint in --checkpoint, or begin if there is none; epochs may be more now"
+    )
     save_vocab: str | None = option(
         None, "write the vocabulary here, 'word count' a line", aliases=("-save-vocab",), hidden_default="none"
     )
@@ -180,14 +273,29 @@ class Config:
                 raise InputError(
                     f"{field.name} is {' and '.join(owners)}'s: it does not go with objective {self.objective}"
                 )
+        if self.code_words is not None and not self.is_hybrid:
+            raise InputError(f"code_words is for hybrid codes: it does not go with code {self.code}")
+        if self.objective == "margin" and self.mode != "sg":
+            raise InputError("margin mines hard negatives of a centre word: it needs mode sg (skip-gram)")
+        if self.mined_share == 1 and (self.shared_negatives is not None or self.ns_exponent != type(self).ns_exponent):
+            raise InputError("mined_share 1 draws no words: leave shared_negatives and ns_exponent out, or lower it")
+        if (self.targets is None) == (self.objective == "von-mises-fisher"):
+            raise InputError("von-mises-fisher predicts given vectors: name a file of them with --targets")
         if self.eval_every is None and (self.keep_best or self.patience is not None):
             raise InputError("keep_best and patience go by scores while training: give eval_every too")
         if self.eval_every is not None and self.eval_every > self.epochs:
             raise InputError(f"eval_every ({self.eval_every:g}) is past the run's {self.epochs} epochs: lower it")
         if self.eval_every is None and self.eval_set != type(self).eval_set:
             raise InputError("eval_set is what eval_every scores on: give eval_every too")
+        if self.checkpoint is None and (self.resume or self.checkpoint_every != type(self).checkpoint_every):
+            raise InputError("resume and checkpoint_every go with checkpoints: name their folder with checkpoint too")
         if self.read_vocab is not None and self.max_vocab_size is not None:
             raise InputError("max_vocab_size bounds a scan that counts: it does not go with read_vocab")
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether a code's most frequent words have a softmax."""
+        return self.code.startswith("hybrid")
 
     @property
     def negatives(self) -> int:

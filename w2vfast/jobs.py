@@ -1,5 +1,6 @@
 """From a corpus and a config to what a backend is given: tile sizes, thresholds, static weights, the Job."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
 from w2vfast.kernels.contract import Job, Objective
+from w2vfast.kernels.huffman import Tree
 from w2vfast.tiles import TileSettings
 
 
@@ -28,7 +30,7 @@ def prepare(corpus: EncodedCorpus, config: Config, choice: Choice, settings: Til
     if settings is None:
         trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs
         settings = tiles.choose(config, choice.name, choice.device, trained, tokens, len(counts))
-    return make(corpus.tokens, counts, keep, config, settings)
+    return make(corpus.tokens, counts, keep, config, settings, corpus.vocab.words)
 
 
 def make(
@@ -37,9 +39,15 @@ def make(
     keep: NDArray[np.float64],
     config: Config,
     settings: TileSettings,
+    words: Sequence[str] | None = None,
+    tree: Tree | None = None,
 ) -> Work:
-    """Return the job of a token stream; `keep` is each word's probability to survive subsampling, float64 [V]."""
-    objective = objectives.create(config, counts)
+    """Return the job of a token stream; `keep` is each word's probability to survive subsampling, float64 [V].
+
+    The `words` are needed by objectives that come with a file of them; `tree` stands in for the Huffman tree of these
+    counts. Raises InputError for what does not fit them.
+    """
+    objective = objectives.create(config, counts, words, tree)
     weights: tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None] = None, None
     if settings.static_cap:
         weights = static_weights(counts * keep, config, objective, settings.tokens_in_flight)

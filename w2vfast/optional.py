@@ -1,9 +1,14 @@
-"""Says what needs gensim where it is missing: training does not, and new versions of Python come before its wheels."""
+"""What is optional: whether a package is there, and what needs gensim (new Pythons come before its wheels)."""
 
 import importlib.util
 from pathlib import Path
 
 from w2vfast.errors import InputError
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package is installed; it is not imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def require_gensim(what: str, *, instead: str = "") -> Path:

@@ -38,6 +38,13 @@ WIDE_WINDOW_TILE = 16
 LEAST_NEGATIVES = {"sg": 32, "cbow": 16}
 WIDE_WINDOW_NEGATIVES = 32
 NEGATIVES_STEP = 16
+# Each draw of the sampled softmax stands for V / N words: its noise, not its weight, sets N. On 3 M words of wiki18 64
+# draws leave 8.26 nats a held-out pair of skip-gram where 32 leave 8.44 and 128 leave 8.2, negative sampling 8.18.
+# ("Sampled softmax")
+SAMPLED_SOFTMAX_NEGATIVES = 64
+# The exact softmax reads and writes all of W_out once a tile, so long tiles are fast: 61 % of sgemm's peak at 64
+# tokens, 69 % at 128, 73 % at 256; what is learnt is the same. A run has FEWEST_BATCHES all the same. ("Exact softmax")
+SOFTMAX_TILE = 256
 # (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv; "Tile
 # length and shared words", "CBOW").
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
@@ -81,10 +88,13 @@ def choose(
     if negatives is None:
         least = WIDE_WINDOW_NEGATIVES if wide else LEAST_NEGATIVES[config.mode]
         least = SMALL_CORPUS_NEGATIVES if small else least
+        least = SAMPLED_SOFTMAX_NEGATIVES if config.objective == "sampled-softmax" else least
         needed = lump(config, max(tile or 0, TILE[backend]), 1) / LARGEST_LUMP[config.mode][backend]
         negatives = min(1024, max(least, NEGATIVES_STEP * math.ceil(needed / NEGATIVES_STEP - 1e-9)))
     if tile is None and wide and config.mode == "sg":
         tile = WIDE_WINDOW_TILE
+    if tile is None and config.objective == "softmax":
+        tile = max(SMALL_CORPUS_TILE, min(SOFTMAX_TILE, int(trained_tokens / FEWEST_BATCHES)) // 16 * 16)
     tile = tile or (SMALL_CORPUS_TILE if small else TILE[backend])
     if backend == "native":
         in_flight = tile * config.workers

@@ -2,9 +2,12 @@
 
     python -m w2vfast.train corpus.txt -o vectors.bin
     python -m w2vfast.train news/ more.txt.gz --mode cbow --vector-size 300 -o vectors.kv
+    python -m w2vfast.train corpus.txt --objective nce --save-model model.safetensors
+    python -m w2vfast.train corpus.txt -o vectors.bin --checkpoint state/ --resume
     python -m w2vfast.train --demo
 
-Progress and settings go to stderr, results to stdout and the output file. Exit code 2 on bad input.
+Progress and settings go to stderr, results to stdout and the output file. Exit code 2 on bad input. SIGINT and SIGTERM
+finish the chunks in hand, write a checkpoint where --checkpoint is given, and exit with 130 and 143.
 """
 
 import argparse
@@ -19,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2vfast import __version__
-from w2vfast.command import Parser, add_options, config_of, exit_code
-from w2vfast.config import Config
-from w2vfast.errors import InputError
+from w2vfast.command import Interrupted, Parser, Signals, add_options, config_of, exit_code
+from w2vfast.config import BOTH, HIERARCHICAL, Config
+from w2vfast.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     from w2vfast.formats import Vectors
@@ -34,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m w2vfast.train",
         description="Train word vectors (word2vec's skip-gram or CBOW) on text: words separated by white space, "
-        "a sentence or paragraph a line. Reads plain text, .gz, .bz2 and .xz.",
+        "a sentence or paragraph a line. Reads plain text, .gz, .bz2, .xz and .zst.",
         epilog="The spellings of word2vec.c (-train, -output, -size, ...) and fastText (-input, -dim, -ws, ...) are "
         "accepted too and mean the same; they do not change any default.",
         allow_abbrev=False,
@@ -49,9 +52,21 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"where the vectors go; the suffix picks the format: .bin, .txt or .vec, .kv, .safetensors "
         f"(default: {DEFAULT_OUTPUT})",
     )
+    parser.add_argument(
+        "--save-model",
+        metavar="FILE",
+        help="save the whole model here too, a .safetensors file: both tables and what the objective needs to predict "
+        "words (w2vfast.load_model)",
+    )
     add_options(parser)
     parser.add_argument("-cbow", type=int, choices=(0, 1), help="word2vec.c's spelling of --mode: 1 cbow, 0 skip-gram")
-    parser.add_argument("-hs", type=int, choices=(0,), help="word2vec.c's: only 0, there is no hierarchical softmax")
+    parser.add_argument(
+        "-hs",
+        type=int,
+        choices=(0, 1),
+        help="word2vec.c's: 1 is --objective hierarchical-softmax, with -negative above 0 beside it "
+        "hierarchical-softmax,negative-sampling; 0 is neither",
+    )
     parser.add_argument(
         "-binary", type=int, choices=(0, 1), help="word2vec.c's: its binary (1) or text (0) format, whatever the suffix"
     )
@@ -87,6 +102,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Config]:
         if arguments.mode not in (None, mode):
             raise InputError(f"-cbow {arguments.cbow} contradicts --mode {arguments.mode}: give one of them")
         arguments.mode = mode
+    if arguments.hs is not None:
+        _take_hs(arguments)
     if arguments.demo:
         from w2vfast.demo import DEFAULTS
 
@@ -94,11 +111,26 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Config]:
     return arguments, config_of(arguments)
 
 
+def _take_hs(arguments: argparse.Namespace) -> None:
+    """Turn word2vec.c's -hs and -negative into an objective. Raises InputError if --objective says otherwise."""
+    if arguments.hs:
+        if arguments.negative == 0:
+            arguments.negative = None
+        objective = HIERARCHICAL if arguments.negative is None else BOTH
+        contradicted = arguments.objective not in (None, objective)
+        arguments.objective, given = objective, arguments.objective
+    else:
+        given = arguments.objective
+        contradicted = given in (HIERARCHICAL, BOTH)
+    if contradicted:
+        raise InputError(f"-hs {arguments.hs} contradicts --objective {given}: give one of them")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        return exit_code("w2vfast.train", partial(_main, argv), interrupted="interrupted; nothing was written")
+        return exit_code("w2vfast.train", partial(_main, argv), interrupted="interrupted; no output was written")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -110,7 +142,8 @@ def _main(argv: Sequence[str] | None) -> None:
     if arguments.backends:
         _list_backends(arguments.json)
     else:
-        _train(arguments, config)
+        with Signals() as signals:
+            _train(arguments, config, signals)
 
 
 def _list_backends(as_json: bool) -> None:
@@ -125,12 +158,13 @@ def _list_backends(as_json: bool) -> None:
             print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}; objectives: {', '.join(has) or '?'}")
 
 
-def _train(arguments: argparse.Namespace, config: Config) -> None:
+def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> None:
     # Imported here so that --help and bad usage answer at once.
-    from w2vfast import demo, formats, trainer
+    from w2vfast import demo, formats, model_file, trainer
     from w2vfast.account import account, introduction, summary
     from w2vfast.screen import Screen
     from w2vfast.stopwatch import Stopwatch
+    from w2vfast.trainer import TrainResult
 
     inputs = [*arguments.input, *([arguments.train] if arguments.train else [])]
     if arguments.demo and inputs:
@@ -140,24 +174,43 @@ def _train(arguments: argparse.Namespace, config: Config) -> None:
     output = Path(arguments.output or DEFAULT_OUTPUT)
     binary = {None: None, 0: "text", 1: "binary"}[arguments.binary]
     formats.check_writable(output, binary)
+    model = arguments.save_model
+    if model is not None:
+        model_file.check_path(model)
+        if Path(model).absolute() == output.absolute():
+            raise InputError(f"{model}: --save-model holds the vectors too; name another file, or another output")
     screen = Screen()
+
+    def begun(started: TrainResult) -> None:
+        signals.gently = True
+        print(introduction(started, output), file=sys.stderr, flush=True)
+
     listening: dict[str, Any] = {
         "cache_dir": output.absolute().parent,
-        "on_start": lambda started: print(introduction(started, output), file=sys.stderr),
+        "on_start": begun,
         "on_progress": screen.trained,
+        "stop": lambda: signals.number is not None,
     }
-    if arguments.demo:
-        result = trainer.train_sentences(demo.articles(), config, **listening)
-    else:
-        result = trainer.train_files(inputs, config, on_scan=screen.scanned, **listening)
-    screen.close()
+    try:
+        if arguments.demo:
+            result = trainer.train_sentences(demo.articles(), config, **listening)
+        else:
+            result = trainer.train_files(inputs, config, on_scan=screen.scanned, **listening)
+    except Stopped as stopped:
+        assert signals.number is not None
+        raise Interrupted(signals.number, str(stopped)) from stopped
+    finally:
+        screen.close()
+        signals.gently = False
     watch = Stopwatch()
     _save(result.vectors, output, binary)
+    if model is not None:
+        result.save_model(model)
     result.seconds["save"] = watch.read().wall
     if arguments.json:
-        print(json.dumps(account(result, output)))
+        print(json.dumps(account(result, output) | {"model": model}))
     else:
-        print(summary(result, output))
+        print(summary(result, output) + (f"\nmodel: {model}" if model is not None else ""))
         if arguments.demo:
             print(demo.neighbours(result.vectors))
 

@@ -3,21 +3,23 @@
 The command is `train_files` with a file to save to. Every option of the config is obeyed or refused here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import backends, jobs, plan, scoring
+from w2vfast import backends, checkpoint, classes, jobs, model_file, plan, scoring, targets
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
-from w2vfast.errors import InputError
+from w2vfast.errors import InputError, Stopped
+from w2vfast.files import PathLike
 from w2vfast.formats import Vectors, check_writable
 from w2vfast.jobs import Work
-from w2vfast.kernels.contract import Job
+from w2vfast.kernels.contract import FixedOut, Job, Objective
 from w2vfast.run import Progress, Run, diverged
 from w2vfast.scoring import Evaluate, Scoring, Tables
 from w2vfast.stopwatch import Seconds, Stopwatch
@@ -31,6 +33,7 @@ class TrainResult:
     vocab: Vocab
     w_in: NDArray[np.float32]  # [V, D], the word vectors
     w_out: NDArray[np.float32]  # [out_rows, D]; with negative sampling a row a word, gensim's syn1neg
+    objective: Objective  # what was trained, with the arrays that prediction needs
     settings: dict[str, Any]
     backend: str
     backend_reason: str
@@ -41,11 +44,20 @@ class TrainResult:
     scores: list[dict[str, float]] = field(default_factory=list)  # epoch (as a fraction) and score of each evaluation
     seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train, evaluate
     cpu_seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train: of all threads
+    resumed_from: str | None = None  # the checkpoint
+    resumed_at: float = 0.0  # epochs that were done there
 
     @property
     def vectors(self) -> Vectors:
         """The words with their vectors and counts."""
         return Vectors(self.vocab.words, self.w_in, self.vocab.counts)
+
+    def save_model(self, path: PathLike) -> None:
+        """Save all that prediction needs to a .safetensors file, which `w2vfast.load_model` and all that reads vectors
+        can read; written whole or not at all. Raises InputError if it cannot be written.
+        """
+        parts = (self.vocab.words, self.vocab.counts, self.w_in, self.w_out, self.objective, self.settings)
+        model_file.save(model_file.Contents(*parts), path)
 
     @property
     def raw_words_per_second(self) -> float:
@@ -63,6 +75,9 @@ class _Request:
     tables: Tables | None
     on_start: Callable[[TrainResult], None] | None
     on_progress: Callable[[Progress], None] | None
+    stop: Callable[[], bool] | None
+    folder: checkpoint.Folder | None
+    found: checkpoint.Checkpoint | None
 
 
 def train_files(
@@ -75,6 +90,7 @@ def train_files(
     on_scan: Callable[[int, int | None], None] | None = None,
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train on text files (or folders, or "-" for standard input) and return the vectors with their account.
 
@@ -82,12 +98,17 @@ def train_files(
     W_in and W_out to start from, float32 [V, D], which are trained in place; they are made if not given. `evaluate`
     scores vectors (higher is better) in place of the config's `eval_set`. `on_scan` hears of bytes done and in all;
     `on_start` gets the result, still without vectors of any use, when all settings are known; `on_progress` hears about
-    eight times a second. Raises InputError for what cannot be trained on or honoured, and DivergenceError.
+    eight times a second. `stop` is asked as often, and ends the run where it returns True: a checkpoint is written if
+    the config asks for them, and Stopped raised. Raises InputError for what cannot be trained on or honoured, and
+    DivergenceError.
+
+    With the config's `checkpoint` and `resume` a run goes on from its newest checkpoint, which takes the place of what
+    is in `tables`; docs/trust.md says what is promised.
     """
-    request = _settle(config, None, evaluate, tables, on_start, on_progress)
-    watch = Stopwatch()
-    with scan_files(inputs, config, cache_dir=cache_dir, on_scan=on_scan) as corpus:
-        return _train(corpus, request, scanned=watch.read())
+    with _settled(config, None, evaluate, tables, on_start, on_progress, stop) as request:
+        watch = Stopwatch()
+        with scan_files(inputs, config, cache_dir=cache_dir, on_scan=on_scan) as corpus:
+            return _train(corpus, request, scanned=watch.read())
 
 
 def train_sentences(
@@ -99,12 +120,15 @@ def train_sentences(
     evaluate: Evaluate | None = None,
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train on lists of words, which are iterated over once; all else is as in `train_files`."""
-    request = _settle(config, None, evaluate, tables, on_start, on_progress)
-    watch = Stopwatch()
-    with encode_sentences(sentences, **_scan_options(config, cache_dir)) as corpus:
-        return _train(corpus, request, scanned=watch.read())
+    if config.force:
+        raise InputError("force is for files that are no text: lists of words are not looked at, so leave it out")
+    with _settled(config, None, evaluate, tables, on_start, on_progress, stop) as request:
+        watch = Stopwatch()
+        with encode_sentences(sentences, **_scan_options(config, cache_dir)) as corpus:
+            return _train(corpus, request, scanned=watch.read())
 
 
 def scan_files(
@@ -115,7 +139,9 @@ def scan_files(
     on_scan: Callable[[int, int | None], None] | None = None,
 ) -> EncodedCorpus:
     """Encode text files with a config's options of that, for several calls of `train_corpus`."""
-    return scan(inputs, **_scan_options(config, cache_dir), workers=config.workers, progress=on_scan)
+    return scan(
+        inputs, **_scan_options(config, cache_dir), workers=config.workers, force=config.force, progress=on_scan
+    )
 
 
 def train_corpus(
@@ -128,31 +154,44 @@ def train_corpus(
     evaluate: Evaluate | None = None,
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train on what is encoded already, as experiments do; all else is as in `train_files`.
 
     How the corpus was encoded is done: the config's options of that (min_count, max_vocab_size, max_final_vocab,
-    read_vocab, cache_dir, cache_above) only stand in the account. `choice` stands in for what `backends.choose` would
-    return, `work` for what `jobs.prepare` would.
+    read_vocab, cache_dir, cache_above, force) only stand in the account. `choice` stands in for what `backends.choose`
+    would return, `work` for what `jobs.prepare` would.
     """
-    return _train(corpus, _settle(config, choice, evaluate, tables, on_start, on_progress), work=work)
+    with _settled(config, choice, evaluate, tables, on_start, on_progress, stop) as request:
+        return _train(corpus, request, work=work)
 
 
-def _settle(
+@contextmanager
+def _settled(
     config: Config,
     choice: backends.Choice | None,
     evaluate: Evaluate | None,
     tables: Tables | None,
     on_start: Callable[[TrainResult], None] | None,
     on_progress: Callable[[Progress], None] | None,
-) -> _Request:
+    stop: Callable[[], bool] | None,
+) -> Iterator[_Request]:
     if config.save_vocab is not None:
         check_writable(config.save_vocab, "text")
     if choice is None:
         choice = backends.choose(config)
     else:
         backends.require_objective(choice, config.objective)
-    return _Request(config, choice, scoring.evaluator(config, evaluate), tables, on_start, on_progress)
+    if config.classes is not None:
+        classes.read(config.classes)  # what is wrong with the file itself shows before the text is read
+    if config.targets is not None:
+        targets.check(config.targets, config.vector_size)
+    evaluate = scoring.evaluator(config, evaluate)
+    with checkpoint.opened(config) as folder:
+        found = folder.newest() if folder is not None else None
+        if found is not None:
+            found.refuse_other_run(config, choice)
+        yield _Request(config, choice, evaluate, tables, on_start, on_progress, stop, folder, found)
 
 
 def _scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
@@ -173,50 +212,100 @@ def _train(
     watch, config, choice = Stopwatch(), request.config, request.choice
     if config.save_vocab is not None:
         save_vocab(corpus.vocab, config.save_vocab)
-    work = work or jobs.prepare(corpus, config, choice)
-    w_in, w_out = _tables(work.job, config, request.tables)
+    found = request.found
+    work = work or jobs.prepare(corpus, config, choice, found.tile_settings(config, choice) if found else None)
+    settings = _resolved_settings(config, work, choice)
+    keeper, before = None, checkpoint.Contents()
+    if request.folder is not None:
+        corpus_known = checkpoint.fingerprint(corpus, work)
+        if found is not None:
+            found.refuse_other_corpus(corpus_known, settings)
+            before = found.read()
+        keeper = request.folder.keeper(config, choice, settings, corpus_known, before.state)
+    w_in, w_out = _tables(work.job, config, request.tables, before.tables)
     step = backends.create_step(choice, work.job, w_in, w_out, config.workers)
+    if keeper is not None:
+        keeper.make_room((w_in, w_out))
+    if before.mined is not None:
+        cast(Any, step).mined = before.mined  # of the steps of a Mining objective (kernels/contract.py)
     result = TrainResult(
         vocab=corpus.vocab,
         w_in=w_in,
         w_out=w_out,
-        settings=_resolved_settings(config, work, choice),
+        objective=work.job.objective,
+        settings=settings,
         backend=choice.name,
         backend_reason=choice.reason,
         tokens=asdict(corpus.ledger),
+        resumed_from=str(found.path) if found is not None else None,
+        resumed_at=before.state.visited / len(corpus.tokens),
     )
-    run, scores = Run(work, step, config), Scoring(config, request.evaluate, corpus.vocab)
+    run = Run(work, step, config, before.state)
+    scores = Scoring(config, request.evaluate, corpus.vocab, before.best)
     # A backend that compiles at its first launch does so within the training.
     setup = watch.read()
     if request.on_start is not None:
         request.on_start(result)
     watch = Stopwatch()
+
+    def now() -> checkpoint.Contents:
+        spent = {"train": watch.read() - scores.seconds, "evaluate": scores.seconds}
+        spent = {name: seconds + before.spent.get(name, Seconds()) for name, seconds in spent.items()}
+        return checkpoint.Contents(run.state, step.tables(), scores.best, checkpoint.mined_of(step, work.job), spent)
+
     while not (run.finished or scores.out_of_patience(run.state)):
         progress = run.advance(scores.next_place(run))
         if request.on_progress is not None:
             request.on_progress(progress)
         scores.follow(run, progress)
-    step.tables()  # brings w_in and w_out up to date
+        if keeper is not None and keeper.due:
+            keeper.begin(now())
+        if request.stop is not None and not run.finished and request.stop():
+            raise _stopped(now(), keeper, config)
+    end = now()  # brings w_in and w_out up to date
+    if keeper is not None:
+        keeper.end(end, needed=False)
     scores.restore_best(w_in, w_out)
     if not (np.isfinite(w_in).all() and np.isfinite(w_out).all()):
         raise diverged(work, config)
-    stages = {
-        "scan": scanned or Seconds(),
-        "setup": setup,
-        "train": watch.read() - scores.seconds,
-        "evaluate": scores.seconds,
-    }
-    _account(result, run, len(corpus.tokens), stages)
+    _account(result, run, len(corpus.tokens), {"scan": scanned or Seconds(), "setup": setup} | end.spent)
     return result
 
 
-def _tables(job: Job, config: Config, given: Tables | None) -> Tables:
-    """Return the tables to train: those given, or new ones."""
-    V, D = job.vocabulary, config.vector_size
+def _stopped(now: checkpoint.Contents, keeper: checkpoint.Keeper | None, config: Config) -> Stopped:
+    """Return what a run that was asked to stop ends with, its checkpoint written. Raises InputError if it cannot be."""
+    state = now.state
+    where = f"stopped in epoch {state.epoch + 1} of {config.epochs}, after {state.visited:,} words"
+    if keeper is None:
+        return Stopped(f"{where}; nothing was written (--checkpoint DIR would keep what was trained)")
+    keeper.end(now, needed=True)
+    return Stopped(f"{where}; --checkpoint {config.checkpoint} --resume goes on from there")
+
+
+def _tables(job: Job, config: Config, given: Tables | None, saved: Tables | None) -> Tables:
+    """Return the tables to train: those given, or new ones; filled with those saved, if there are any."""
+    if given is not None and saved is not None:
+        tables = _checked(given, job, config)
+        for table, other in zip(tables, saved, strict=True):
+            if table is not _fixed(job):
+                table[...] = other
+        return tables
+    if given is not None or saved is not None:
+        return _checked(cast(Tables, given or saved), job, config)
+    V, D, fixed = job.vocabulary, config.vector_size, _fixed(job)
+    if fixed is not None:
+        return plan.initial_vectors(V, D, config.seed), fixed
+    # W_out's memory is untouched, for the workers to touch together.
+    return plan.initial_vectors(V, D, config.seed), np.zeros((job.objective.out_rows(V), D), np.float32)
+
+
+def _fixed(job: Job) -> NDArray[np.float32] | None:
+    return job.objective.fixed_out if isinstance(job.objective, FixedOut) else None
+
+
+def _checked(given: Tables, job: Job, config: Config) -> Tables:
+    V, D, fixed = job.vocabulary, config.vector_size, _fixed(job)
     shapes = {"w_in": (V, D), "w_out": (job.objective.out_rows(V), D)}
-    if given is None:
-        # W_out's memory is untouched, for the workers to touch together.
-        return plan.initial_vectors(V, D, config.seed), np.zeros(shapes["w_out"], np.float32)
     for (name, shape), table in zip(shapes.items(), given, strict=True):
         if table.shape != shape or table.dtype != np.float32:
             raise InputError(
@@ -224,6 +313,8 @@ def _tables(job: Job, config: Config, given: Tables | None) -> Tables:
             )
         if not (table.flags.c_contiguous and table.flags.writeable):
             raise InputError(f"the table {name} is trained in place: it must be C-contiguous and writable")
+    if fixed is not None and not np.array_equal(given[1], fixed):
+        raise InputError(f"the table w_out is fixed by {config.objective}: give its vectors, or no tables")
     if np.shares_memory(*given):
         raise InputError("the tables w_in and w_out must not overlap")
     return given

@@ -1,14 +1,18 @@
-"""Vectors as one safetensors file: tensors `vectors`, `words` (UTF-8 bytes), `offsets` and, where known, `counts`."""
+"""Vectors as one safetensors file: tensors `vectors`, `words` (UTF-8 bytes), `offsets` and, where known, `counts`.
+
+What is written of other tensors (models, checkpoints) is made here too.
+"""
 
 import contextlib
 import itertools
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from w2vfast.errors import InputError
 from w2vfast.files import PathLike
@@ -16,6 +20,11 @@ from w2vfast.formats.words import encode
 from w2vfast.vectors import BLOCK_ROWS, Block, VectorStream
 
 HEADER_BYTES = 512  # reserved before the tensors; five entries need about 300
+PIECE_BYTES = 1 << 24
+DTYPES = {
+    "float64": "F64", "float32": "F32", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
 
 
 def open_file(path: PathLike, limit: int | None, stack: contextlib.ExitStack) -> VectorStream:
@@ -73,10 +82,30 @@ def _header(rows: int, size: int, text_bytes: int, with_counts: bool) -> bytes:
     if with_counts:
         tensors.append(("counts", "I64", [rows], 8 * rows))
     tensors += [("vectors", "F32", [rows, size], 4 * rows * size), ("words", "U8", [text_bytes], text_bytes)]
-    header: dict[str, Any] = {"__metadata__": {"format": "w2vfast", "words": "UTF-8, parted at offsets"}}
+    return header(tensors, {"format": "w2vfast", "words": "UTF-8, parted at offsets"}, HEADER_BYTES)
+
+
+def pieces(tensors: Mapping[str, NDArray[Any]], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a file of these tensors, at most PIECE_BYTES at a time behind the header."""
+    # The widest items first: each tensor is then aligned to its items.
+    ordered = sorted(tensors.items(), key=lambda item: -item[1].itemsize)
+    yield header([(name, DTYPES[a.dtype.name], list(a.shape), a.nbytes) for name, a in ordered], metadata)
+    for _, array in ordered:
+        flat = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).reshape(-1).view(np.uint8)
+        for start in range(0, len(flat), PIECE_BYTES):
+            yield flat[start : start + PIECE_BYTES].data
+
+
+def header(tensors: list[tuple[str, str, list[int], int]], metadata: dict[str, str], least_bytes: int = 8) -> bytes:
+    """Return the beginning of a file whose tensors (name, dtype, shape, bytes) lie one behind the other.
+
+    It has at least `least_bytes` bytes, and a multiple of 8.
+    """
+    entries: dict[str, Any] = {"__metadata__": metadata}
     start = 0
     for name, dtype, shape, length in tensors:
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, start + length]}
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, start + length]}
         start += length
-    text = json.dumps(header).encode().ljust(HEADER_BYTES - 8)
+    text = json.dumps(entries).encode()
+    text = text.ljust(max(least_bytes - 8, -(-len(text) // 8) * 8))
     return struct.pack("<Q", len(text)) + text
