@@ -3,6 +3,7 @@
     python benchmarks/drop_in.py corpus.txt                       corpus_file, and lists of 5 and 20 words; both modes
     python benchmarks/drop_in.py corpus.txt --modes sg --sentence-words --runs 5           corpus_file alone
     python benchmarks/drop_in.py corpus.txt --gensim-lists        gensim on the lists too (slow)
+    python benchmarks/drop_in.py corpus.txt --no-gensim           lists against files, and memory, in a few minutes
 
 The same text goes in as `corpus_file`, and, cut into sentences of 5 and 20 words, as lists in memory; these are held
 against a corpus_file of the same cut sentences, since short sentences have fewer pairs to train. The clocks run around
@@ -62,7 +63,9 @@ def cases(arguments: argparse.Namespace) -> list[Case]:
     """Return what is timed, in the order of the turns."""
     found = []
     for mode in arguments.modes:
-        found += [Case(GENSIM, mode, CORPUS_FILE, 0), Case(OURS, mode, CORPUS_FILE, 0)]
+        if arguments.gensim:
+            found.append(Case(GENSIM, mode, CORPUS_FILE, 0))
+        found.append(Case(OURS, mode, CORPUS_FILE, 0))
         for words in arguments.sentence_words:
             for whose in [GENSIM, OURS] if arguments.gensim_lists else [OURS]:
                 found += [Case(whose, mode, CORPUS_FILE, words), Case(whose, mode, LISTS, words)]
@@ -215,6 +218,7 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument("corpus", type=Path, help="a plain text file, a sentence a line")
     parser.add_argument("--modes", nargs="+", choices=("sg", "cbow"), default=["sg", "cbow"])
     parser.add_argument("--sentence-words", type=int, nargs="*", default=[5, 20], help="the lists' lengths")
+    parser.add_argument("--gensim", action=argparse.BooleanOptionalAction, default=True, help="time gensim's class too")
     parser.add_argument("--gensim-lists", action="store_true", help="time gensim on the cut sentences too")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, with seeds 1, 2, 3, ...")
     for name, value in SETTINGS.items():

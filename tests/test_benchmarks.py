@@ -21,7 +21,8 @@ def run(*command, cwd=None):
 
 def test_parity_of_every_cpu_backend():
     names = [name for name in ("native", "torch") if backends.unavailable_reason(name) is None]
-    assert run(BENCHMARKS / "parity.py", *names).count("largest error") == 4 * len(names)
+    lines = sum(1 if objective == "margin" else 2 for name in names for objective in backends.objectives(name))
+    assert run(BENCHMARKS / "parity.py", *names, "--length", "250").count("largest error") == lines
 
 
 def test_parity_fails_on_a_wrong_kernel(monkeypatch):
@@ -206,3 +207,95 @@ def test_rows_of_different_processors_are_never_merged_or_compared(tmp_path, mon
     from matplotlib.image import imread
 
     assert imread(tmp_path / "plot.png").shape[:2] == (3 * 660, 1800)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_objectives_are_tuned_measured_and_compared(themed_file, tmp_path):
+    tuning, table = tmp_path / "tuning.csv", tmp_path / "rows.csv"
+    options = ["--objectives", "nce:log_z=1", "--vector-size", "8", "--min-count", "1", "--epochs", "1"]
+    options += ["--csv", table, "--tuning-csv", tuning, "--pairs", "200", "--modes", "sg", "--held-out", "500"]
+    run(BENCHMARKS / "objectives.py", themed_file, *options, "--tune", "0.01", "0.05", "--tune-words", "3000")
+    rates = read(tuning)
+    assert [(row["objective"], row["alpha"], row["raw_words"]) for row in rates] == [
+        (objective, alpha, "3000") for objective in ("negative-sampling", "nce:log_z=1") for alpha in ("0.01", "0.05")
+    ]
+    assert not table.exists()
+    out = run(BENCHMARKS / "objectives.py", themed_file, *options, "--tune-by", "prediction", "--gensim")
+    rows = read(table)
+    base, nce, *gensims = rows
+    assert [row["objective"] for row in gensims][-1] == "gensim negative-sampling"
+    assert all(row["raw_words"] == "11000" for row in rows)
+    for row, searched in ((base, rates[:2]), (nce, rates[2:])):
+        best = min(searched, key=lambda rate: float(rate["nll"]))
+        assert row["alpha"] == best["alpha"]
+        assert row["rate"] == "best of 0.01 0.05 by prediction on 3000 words"
+        assert float(row["nll"]) < 3.3
+        assert 0 < float(row["top1"]) < float(row["top10"]) <= 1
+        assert (row["out_rows"], row["out_bytes"]) == ("24", str(24 * 8 * 4))
+        assert float(row["parity_error"]) < 1e-4
+        assert row["seeds"] == "2"
+        assert 0 < float(row["share_of_sgemm"]) < 1
+    assert (base["log_z"], base["words_per_cpu_second_against_negative_sampling"]) == ("", "1.0")
+    assert float(nce["log_z"]) != 0
+    for row in (base, nce):
+        ratio = float(row["words_per_cpu_second"]) / float(gensims[-1]["words_per_cpu_second"])
+        assert float(row["words_per_cpu_second_against_gensim"]) == pytest.approx(ratio, abs=0.006)
+    assert gensims[-1]["nll"] == gensims[-1]["out_bytes"] == ""
+    assert "nce log_z=1" in out
+    assert run(BENCHMARKS / "objectives.py", "--table", "--csv", table) == out
+
+
+def test_parts_of_a_text_do_not_overlap(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import objectives
+
+    text = tmp_path / "text.txt"
+    lines = [f"a{i} b c d{i}\n" for i in range(250)]
+    text.write_text("".join(lines))
+    found = objectives.parts_of(text, tmp_path, None, 200, 10_000)
+    parts = {name: path.read_text().splitlines(keepends=True) for name, path in found.items()}
+    assert parts["train"] + parts["tune-held"] + parts["held"] == lines
+    assert parts["tune"] == lines[:50]
+    assert len(parts["held"]) == pytest.approx(len(parts["tune-held"]), abs=1)
+    some = objectives.parts_of(text, tmp_path, 400, 200, 40)
+    assert some["train"].read_text() == "".join(lines[:100])
+    assert some["held"].read_text() == "".join(lines[-10:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.txt"], "no corpus"),
+        (["c.txt"], "too short"),
+        (["c.txt", "--objectives", "guess"], "no objective 'guess'"),
+        (["c.txt", "--objectives", "nce:speed=2"], "'speed=2' is no setting"),
+        (["c.txt", "--objectives", "nce:log_z=x"], "log_z is a number"),
+        (["c.txt", "--objectives", "negative-sampling:log_z=1"], "log_z is nce's"),
+        (["--table", "--csv", "missing.csv"], "missing.csv is missing"),
+    ],
+)
+def test_faults_of_objectives_are_one_line(tmp_path, arguments, message):
+    (tmp_path / "c.txt").write_text("one two\n" * (30 if "--objectives" in arguments else 3))
+    command = [sys.executable, str(BENCHMARKS / "objectives.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_growth_measures_and_draws(tmp_path):
+    table, plot = tmp_path / "rows.csv", tmp_path / "plot.png"
+    options = ["--objectives", "negative-sampling", "--vector-size", "4", "--csv", table, "--plot", plot]
+    run(BENCHMARKS / "growth.py", *options, "--words", "500", "2000")
+    rows = read(table)
+    assert [row["words"] for row in rows] == ["500", "2000"]
+    assert all(0 < float(row["cpu_seconds_per_token"]) < 1e-4 and int(row["tokens"]) > 1000 for row in rows)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    plot.unlink()
+    assert "given up" in run(BENCHMARKS / "growth.py", *options, "--words", "1000", "--limit", "0.1")
+    assert len(read(table)) == 2
+    assert plot.exists()

@@ -40,3 +40,15 @@ def test_node_embeddings(tmp_path):
     (share,) = re.findall(r"(\d+) % of the nodes", out)
     assert int(share) >= 85
     assert imread(tmp_path / "karate.png").shape[:2] == (605, 1320)
+
+
+def test_efficiency_tricks():
+    """Both ways of each pair give the same numbers, or the script fails."""
+    out = run("efficiency_tricks.py", "--threads", "2", cwd=EXAMPLES)
+    assert re.findall(r"^Trick (\d)", out, re.MULTILINE) == ["1", "2", "3"]
+    assert out.count("Parallelism") == 3
+    ratios = [float(ratio) for ratio in re.findall(r" ms +[\d.]+ ms +([\d.]+)x$", out, re.MULTILINE)]
+    assert len(ratios) >= 8
+    # Those with threads say nothing on a busy machine.
+    assert min(ratios[:4]) > 1
+    assert ratios[-1] > 1
