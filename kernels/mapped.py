@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 
 def is_mapped(tokens: NDArray[np.int32]) -> bool:
-    """Return whether a stream lies in a file."""
-    return isinstance(tokens, np.memmap)
+    """Return whether a stream lies in a file whose pages can be let go of: no copy of one, and none written to apart."""
+    return getattr(tokens, "_mmap", None) is not None and getattr(tokens, "mode", None) != "c"
 
 
 def release(tokens: NDArray[np.int32]) -> None:
@@ -17,9 +17,8 @@ def release(tokens: NDArray[np.int32]) -> None:
 
     They count as the process's memory until then, though the system could take them back.
     """
-    mapping = getattr(tokens, "_mmap", None)
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+    if is_mapped(tokens) and hasattr(mmap, "MADV_DONTNEED"):
+        tokens._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def blocks(tokens: NDArray[np.int32], size: int) -> Iterator[tuple[int, NDArray[np.int32]]]:

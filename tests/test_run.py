@@ -308,3 +308,19 @@ def test_tokens_in_a_file_stay_out_of_memory(backend, tmp_path):
         tables.append((w_in, w_out))
     for in_memory, mapped in zip(*tables, strict=True):
         np.testing.assert_array_equal(in_memory, mapped)
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_a_copy_of_mapped_tokens_and_one_written_to_apart_keep_what_they_hold(backend, tmp_path):
+    """Both have the type of a mapped array, and letting go of their pages would lose it."""
+    ids = zipf_ids(50, 9000)
+    ids.tofile(tmp_path / "ids")
+    apart = np.memmap(tmp_path / "ids", np.int32, "c")
+    apart[:4096] = 7
+    for tokens in (np.memmap(tmp_path / "ids", np.int32, "r").copy(), apart):
+        before = np.array(tokens)
+        job, visit = make_case(tokens=tokens, chunk_size=1024)
+        w_in, w_out = plan.initial_vectors(50, 4, 1), np.zeros((50, 4), np.float32)
+        backends.module_of(backend).create_step(job, w_in, w_out, device="cpu", workers=1).train(visit)
+        release(tokens)
+        np.testing.assert_array_equal(tokens, before)
