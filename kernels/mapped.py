@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def is_mapped(tokens: NDArray[np.int32]) -> bool:
-    """Return whether a stream lies in a file whose pages can be let go of: no copy of one, and none written to apart."""
+    """Return whether a stream lies in a file whose pages can be let go of: no copy, and none written to apart."""
     return getattr(tokens, "_mmap", None) is not None and getattr(tokens, "mode", None) != "c"
 
 
