@@ -35,6 +35,21 @@ MODES = DRAWN_MODES | {
     "sg-tree-drawn": {"mode": "sg", "objective": "hierarchical-softmax,negative-sampling"},
     "cbow-tree-drawn": {"mode": "cbow", "objective": "hierarchical-softmax,negative-sampling"},
 }
+# What modes beyond those take in a case in place of its own settings: at its rate float32's rounding grows with training
+# there, and the reference walks every word, class or path of a pair.
+GENTLER: dict[str, dict[str, Any]] = {
+    "uniform-weights": {"words": 1100, "alpha": 0.01},
+    "window-50": {"alpha": 0.01, "length": 300},
+    "window-1000": {"chunk_size": 128},
+    "tile-1": {"length": 200},
+}
+
+
+def case_options(case: str, options: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Return a case's options in a mode."""
+    return options | MODES[mode] | ({} if mode in DRAWN_MODES else GENTLER.get(case, {}))
+
+
 THEMES = {
     "sea": ["ship", "sailor", "harbour", "wave", "anchor", "captain"],
     "kitchen": ["bread", "oven", "butter", "flour", "spoon", "cake"],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.parity import hold, make_case, make_job, random_tables, reference_run, visit_of, zipf_ids
-from tests.conftest import MODES
+from tests.conftest import MODES, case_options
 from w2vfast import objectives
 from w2vfast.kernels import contract, reference
 from w2vfast.kernels.contract import Tile, TileRow
@@ -16,11 +16,11 @@ from w2vfast.kernels.torch import step as torch_step
 CASES = {
     "defaults": {},
     "no-mask": {"target_mask": False},
-    "tile-1": {"tile": 1, "length": 200},  # a batch of torch's a token
+    "tile-1": {"tile": 1},
     "tile-63-batch-of-3": {"tile": 63, "tokens_in_flight": 189, "row_cap": "batch"},
     "batch-cap-tight": {"tokens_in_flight": 256, "row_cap": "batch", "cap": 0.05},
     "tile-cap-in-batches": {"tokens_in_flight": 256, "cap": 0.2},
-    "window-50": {"window": 50, "tile": 16, "alpha": 0.01, "length": 300},
+    "window-50": {"window": 50, "tile": 16},
     "fixed-window-1": {"window": 1, "shrink_windows": False},
     "more-shared-words-than-words": {"words": 5, "shared_words": 33},
     "one-shared-word": {"shared_words": 1, "negative": 1},
@@ -34,7 +34,7 @@ CASES = {
 @functools.cache
 def reference_case(mode, case, vector_size, length):
     """Return the job and visit of a case, and what the reference makes of them; shared by types of numbers."""
-    job, visit = make_case(**({"length": length} | CASES[case] | MODES[mode]))
+    job, visit = make_case(**case_options(case, {"length": length} | CASES[case], mode))
     return job, visit, reference_run(job, visit, vector_size)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.parity import hold, make_case, make_job, random_tables, reference_run, visit_of, zipf_ids
-from tests.conftest import MODES
+from tests.conftest import MODES, case_options
 from w2vfast.kernels import contract, reference
 from w2vfast.kernels.native import step as native_step
 from w2vfast.kernels.noise import NoiseTable
@@ -23,19 +23,13 @@ CASES = {
     "short": {"length": 200},
     "static-weights": {"falling_weights": 400.0},
     "no-mask": {"target_mask": False},
-    "uniform-weights": {"words": 1100, "shared_words": 32, "alpha": 0.01},
+    "uniform-weights": {"words": 3000, "shared_words": 32},
     "tile-1": {"tile": 1},
     "tile-63": {"tile": 63},
     "tile-512": {"tile": 512, "chunk_size": 1024},
     "tight-cap": {"cap": 0.05},
-    "window-50": {"window": 50, "tile": 16, "alpha": 0.01, "length": 300},
-    "window-1000": {
-        "window": 1000,
-        "tile": 24,
-        "alpha": 1e-3,
-        "chunk_size": 128,
-        "tokens": zipf_ids(50, 150) & contract.ID_MASK,
-    },
+    "window-50": {"window": 50, "tile": 16},
+    "window-1000": {"window": 1000, "tile": 24, "alpha": 1e-3, "tokens": zipf_ids(50, 300) & contract.ID_MASK},
     "fixed-window-1": {"window": 1, "shrink_windows": False},
     "more-shared-words-than-words": {"words": 5, "shared_words": 33},
     "shared-words-70": {"words": 400, "shared_words": 70, "target_mask": False},
@@ -58,7 +52,7 @@ def creator(build, workers=1, poison=True):
 @functools.cache
 def reference_case(mode, case, vector_size):
     """Return the job and visit of a case, and what the reference makes of them; shared by builds."""
-    job, visit = make_case(**({"length": 600, "first_rank": 1} | CASES[case] | MODES[mode]))
+    job, visit = make_case(**case_options(case, {"length": 600, "first_rank": 1} | CASES[case], mode))
     return job, visit, reference_run(job, visit, vector_size)
 
 
