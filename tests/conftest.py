@@ -35,8 +35,8 @@ MODES = DRAWN_MODES | {
     "sg-tree-drawn": {"mode": "sg", "objective": "hierarchical-softmax,negative-sampling"},
     "cbow-tree-drawn": {"mode": "cbow", "objective": "hierarchical-softmax,negative-sampling"},
 }
-# What modes beyond those take in a case in place of its own settings: at its rate training makes float32's rounding grow
-# there, and the reference walks every word, class or path of a pair.
+# What modes beyond those take in a case in place of its own settings: at its rate training lets rounding grow there,
+# and the reference walks every word, class or path of a pair.
 GENTLER: dict[str, dict[str, Any]] = {
     "uniform-weights": {"words": 1100, "alpha": 0.01},
     "window-50": {"alpha": 0.01, "length": 300},
