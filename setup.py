@@ -4,6 +4,8 @@ Every extension is optional: without a C++ compiler the installation still succe
 missing and what it costs (w2vfast/backends.py, w2vfast/corpus.py).
 """
 
+import copy
+import os
 import platform
 import sys
 from pathlib import Path
@@ -25,15 +27,18 @@ ARM_BUILDS: dict[str, list[str]] = {"base": []}
 
 
 class BuildEachApart(build_ext):
-    """Gives every extension a folder of its own for objects: the kernel builds share one source file."""
+    """Builds on all processors, each extension with a folder of its own for objects: the kernels share one source."""
+
+    def finalize_options(self):
+        """Take as many processors as there are, unless told."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extension(self, ext):
-        """Build one extension, leaving `build_temp` as it was."""
-        shared, self.build_temp = self.build_temp, str(Path(self.build_temp) / ext.name)
-        try:
-            super().build_extension(ext)
-        finally:
-            self.build_temp = shared
+        """Build one extension, as a copy of this command that other threads do not see."""
+        apart = copy.copy(self)
+        apart.build_temp = str(Path(self.build_temp) / ext.name)
+        super(BuildEachApart, apart).build_extension(ext)
 
 
 def extension(name: str, source: str, flags: list[str], macros: list[tuple[str, str]]) -> Pybind11Extension:

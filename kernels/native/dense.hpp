@@ -38,7 +38,7 @@ W2V_INLINE void score_block(
     for (int d = 0; d < depth; ++d) {
         Vec b[VECTORS];
 #pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; ++v) b[v] = load(panel + static_cast<size_t>(d) * ld_panel + v * LANES);
+        for (int v = 0; v < VECTORS; ++v) b[v] = held(load(panel + static_cast<size_t>(d) * ld_panel + v * LANES));
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; ++r) {
             const Vec x = splat(a[static_cast<size_t>(r) * ld_a + d]);
@@ -91,7 +91,7 @@ W2V_INLINE void update_block(
         for (int r = 0; r < ROWS; ++r) x[r] = splat(g[r * g_row + k * g_depth]);
 #pragma GCC unroll 8
         for (int v = 0; v < VECTORS; ++v) {
-            const Vec y = load(b + static_cast<size_t>(k) * ld_b + v * LANES);
+            const Vec y = held(load(b + static_cast<size_t>(k) * ld_b + v * LANES));
 #pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r) acc[r][v] += x[r] * y;
         }

@@ -85,19 +85,6 @@ class DrawnColumns : public TargetColumns {
         }
     }
 
-    // The same for own pairs in blocks, each block's first column a target's word.
-    void finish_blocks(Tile &tile, bool mask) {
-        masked_.clear();
-        if (!mask) return;
-        const PairBlocks &blocks = tile.blocks;
-        for (int b = 0; b < blocks.count; ++b) {
-            const int32_t word = blocks.column[blocks.start[b]];
-            if (word >= tile.shared) continue;
-            const int32_t *row = blocks.row.data() + static_cast<size_t>(b) * blocks.most_rows;
-            for (int i = 0; i < blocks.rows[b]; ++i) mask_pair(row[i], word);
-        }
-    }
-
     // Turns scores into gradients and fills shared_weight. Shared pairs weigh K / N times the row's targets, masked ones
     // without those that the word is. Returns the loss.
     float logistic_gradients(Workspace &w, const Tile &tile) {

@@ -7,36 +7,41 @@
 
 namespace w2v {
 
-// Weight 1: `score` [count, rounded up to LANES] becomes lr * (label - sigmoid). `sign(p)` is 1 for a vector of pairs of
-// label 1 from p on, -1 for label 0. Returns the loss.
-template <class Sign>
-W2V_INLINE float signed_gradients(float *score, int count, float lr, Sign &&sign) {
-    Vec linear{}, product = splat(1.0f), logs{};
-    int factors = 0;
-    for (int p = 0; p < count; p += LANES) {
-        const Vec towards = sign(p), s = load(score + p) * towards;
+// The loss of pairs of weight 1, and their gradients lr * (label - sigmoid).
+class SignedLoss {
+  public:
+    // The gradients of a vector of pairs, of which the first `count` count; `towards` is 1 for label 1, -1 for 0.
+    W2V_INLINE Vec gradient(Vec score, Vec towards, int count, float lr) {
+        const Vec s = score * towards;
         const Sigmoid opposite = sigmoid(-s);
-        store(score + p, opposite.value * towards * lr);
         Vec above = max(-s, Vec{});
         Vec factor = opposite.one_plus;
-        if (count - p < LANES) {
-            above = first_lanes(above, count - p);
-            factor = first_lanes(factor - 1.0f, count - p) + 1.0f;
+        if (count < LANES) {
+            above = first_lanes(above, count);
+            factor = first_lanes(factor - 1.0f, count) + 1.0f;
         }
-        linear += above;
-        product *= factor;
-        if (++factors == MOST_FACTORS) {
-            logs += log_from_one(product);
-            product = splat(1.0f);
-            factors = 0;
+        linear_ += above;
+        product_ *= factor;
+        if (++factors_ == MOST_FACTORS) {
+            logs_ += log_from_one(product_);
+            product_ = splat(1.0f);
+            factors_ = 0;
         }
+        return opposite.value * towards * lr;
     }
-    return sum(linear + (logs + log_from_one(product)));
-}
+
+    float total() const { return sum(linear_ + (logs_ + log_from_one(product_))); }
+
+  private:
+    Vec linear_{}, product_ = splat(1.0f), logs_{};
+    int factors_ = 0;
+};
 
 // The same where all have label 1.
 inline float positive_gradients(float *score, int count, float lr) {
-    return signed_gradients(score, count, lr, [](int) { return splat(1.0f); });
+    SignedLoss loss;
+    for (int p = 0; p < count; p += LANES) store(score + p, loss.gradient(load(score + p), splat(1.0f), count - p, lr));
+    return loss.total();
 }
 
 // `score` [rows, ld] of columns that some of a row's pairs have with label 1, `ones` [rows, columns] of them, others

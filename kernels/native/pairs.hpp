@@ -78,37 +78,6 @@ struct PairList {
     int in_column(int c) const { return start[c + 1] - start[c]; }
 };
 
-// Pairs in blocks: each of `count` targets has several columns, and all rows that it is a target of are paired with all
-// of them. So a block's columns share one list of its rows, and no pair needs to be sorted by its column.
-struct PairBlocks {
-    int count = 0;
-    std::vector<int32_t> start, column;  // [count + 1], its columns one block's after another's
-    std::vector<int32_t> rows;           // [count] how many
-    std::vector<int32_t> row, first;     // [count, most_rows]: a row, and its pair with the block's first column
-    int most_rows = 0;
-
-    void resize(int targets, int columns_per_target, int rows_per_target) {
-        most_rows = rows_per_target;
-        start.resize(targets + 1);
-        column.resize(static_cast<size_t>(targets) * columns_per_target + PAIR_SLACK);
-        rows.resize(targets);
-        for (auto *each : {&row, &first}) each->resize(static_cast<size_t>(targets) * rows_per_target);
-    }
-
-    void clear() { count = 0; }
-
-    void begin(int targets) {
-        count = targets;
-        std::fill(rows.begin(), rows.begin() + targets, 0);
-    }
-
-    W2V_INLINE void add_row(int block, int32_t r, int32_t pair) {
-        const size_t at = static_cast<size_t>(block) * most_rows + rows[block]++;
-        row[at] = r;
-        first[at] = pair;
-    }
-};
-
 constexpr int DOTS = 4;  // at a time: as many pairs of pointers as the integer registers hold
 
 // out[p] = a[row[p]] . b[col[p]]; out has room for whole groups of LANES.
@@ -129,7 +98,7 @@ inline void pair_dots(
             }
             if (x[0] == x[1] && x[1] == x[2] && x[2] == x[3]) {  // five loads for eight
                 for (int v = 0; v < vectors; ++v) {
-                    const Vec common = load(x[0] + v * LANES);
+                    const Vec common = held(load(x[0] + v * LANES));
 #pragma GCC unroll 4
                     for (int j = 0; j < DOTS; ++j) acc[j] += common * load(y[j] + v * LANES);
                 }
@@ -190,31 +159,6 @@ W2V_INLINE void sum_rows(
 #pragma GCC unroll 8
         for (int j = 0; j < VECTORS; ++j) store(out + (v + j) * LANES, acc[j]);
     });
-}
-
-// The sums along the columns of blocks: to[c] += sum over its pairs p of g[p] * rows[p's row], but = where the first
-// block that has column c comes, unless c < kept.
-inline void sum_columns(
-    const PairBlocks &pairs, int kept, const float *g, const float *__restrict rows, int ld, Blocks<SUM_VECTORS> blocks,
-    float *__restrict to
-) {
-    int named = kept;  // columns are numbered in order of their first appearance
-    for (int b = 0; b < pairs.count; ++b) {
-        const int32_t *row = pairs.row.data() + static_cast<size_t>(b) * pairs.most_rows;
-        const int32_t *first = pairs.first.data() + static_cast<size_t>(b) * pairs.most_rows;
-        for (int e = pairs.start[b]; e < pairs.start[b + 1]; ++e) {
-            const int32_t c = pairs.column[e];
-            const float *of_entry = g + (e - pairs.start[b]);
-            const auto weight = [&](int i) { return of_entry[first[i]]; };
-            float *out = to + static_cast<size_t>(c) * ld;
-            if (c < named) {
-                sum_rows<true>(row, pairs.rows[b], weight, rows, ld, blocks, out);
-            } else {
-                sum_rows<false>(row, pairs.rows[b], weight, rows, ld, blocks, out);
-                named = c + 1;
-            }
-        }
-    }
 }
 
 }  // namespace w2v

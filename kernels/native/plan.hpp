@@ -27,6 +27,7 @@ struct Job {
     int window, tile, chunk_size;
     uint64_t seed;
     double cap;
+    bool contended = false;  // several workers share the tables
 };
 
 // Chunks to train on, and where the run stands while it does.

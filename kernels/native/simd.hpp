@@ -12,6 +12,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <immintrin.h>
 #endif
 
 namespace w2v {
@@ -73,6 +74,18 @@ W2V_INLINE Vec as_float(IVec x) { return reinterpret_cast<Vec>(x); }
 W2V_INLINE IVec as_int(Vec x) { return reinterpret_cast<IVec>(x); }
 W2V_INLINE Vec max(Vec a, Vec b) { return b > a ? b : a; }  // a NaN in `a` stays: a run that diverged must show it
 
+// Keeps a loaded vector in a register: the compiler would rather load it anew for each product that it is a factor of.
+W2V_INLINE Vec held(Vec x) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(x));
+#elif defined(__x86_64__)
+    asm("" : "+x"(x));
+#elif defined(__aarch64__)
+    asm("" : "+w"(x));
+#endif
+    return x;
+}
+
 W2V_INLINE float sum(Vec x) {
     float total = 0;
     for (int i = 0; i < LANES; ++i) total += x[i];
@@ -84,6 +97,33 @@ W2V_INLINE Vec first_lanes(Vec x, int count) {
     IVec lane;
     for (int i = 0; i < LANES; ++i) lane[i] = i;
     return lane < splat(count) ? x : Vec{};
+}
+
+// The first `count` < LANES floats at `p`, and 0 in the other lanes; nothing beyond them is read or, below, written.
+W2V_INLINE Vec load_first(const float *p, int count) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+#elif defined(__AVX__)
+    static constexpr int32_t MASKS[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_maskload_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(MASKS + LANES - count)));
+#else
+    float lanes[LANES] = {};
+    for (int i = 0; i < count; ++i) lanes[i] = p[i];
+    return load(lanes);
+#endif
+}
+
+W2V_INLINE void store_first(float *p, Vec x, int count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), x);
+#else
+    int i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const float four[4] = {x[i], x[i + 1], x[i + 2], x[i + 3]};
+        std::memcpy(p + i, four, sizeof four);
+    }
+    for (; i < count; ++i) p[i] = x[i];
+#endif
 }
 
 // exp(x) for x <= 0, to 2 units in the last place; results below e^-87 come out as e^-87, which no sum here can see.
@@ -150,6 +190,12 @@ W2V_INLINE Vec interleave_high(Vec a, Vec b, std::integer_sequence<int, I...>) {
     return __builtin_shufflevector(a, b, (LANES / 2 + I / 2 + (I % 2) * LANES)...);
 }
 
+// Interleaves within groups of four lanes: the two from FIRST on of each.
+template <int FIRST, int... I>
+W2V_INLINE Vec unpack(Vec a, Vec b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (I / 4 * 4 + FIRST + I % 4 / 2 + (I % 2) * LANES)...);
+}
+
 using Lanes = std::make_integer_sequence<int, LANES>;
 
 template <int COUNT, class Join>
@@ -192,6 +238,26 @@ W2V_INLINE Vec sums(Vec *x) {
 W2V_INLINE Vec maxima(Vec *x) {
     detail::reduce_step<LANES>(x, [](Vec a, Vec b) { return max(a, b); });
     return x[0];
+}
+
+// Stores to out[i] the sum of x[i]'s lanes, for four vectors.
+W2V_INLINE void store_four_sums(const Vec *x, float *out) {
+    const auto join = [](Vec a, Vec b) {
+        return detail::unpack<0>(a, b, detail::Lanes{}) + detail::unpack<2>(a, b, detail::Lanes{});
+    };
+    const Vec all = join(join(x[0], x[2]), join(x[1], x[3]));  // lane j belongs to x[j % 4]
+#if defined(__AVX512F__)
+    const auto half = __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7) +
+                      __builtin_shufflevector(all, all, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+    const Vec half = all;
+#endif
+#if defined(__AVX__)
+    const auto quarter = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+#else
+    const Vec quarter = half;
+#endif
+    std::memcpy(out, &quarter, sizeof quarter);
 }
 
 // Transposes LANES vectors in place.

@@ -12,7 +12,7 @@
 namespace w2v {
 
 // Columns of an objective that steps some rows of W_out by itself, in
-//     float step_groups(Workspace &, const Tile &)
+//     float step_groups(Workspace &, const Tile &, Ahead &)
 // which adds to `step_left` and returns their loss. None of those rows is a column of the tile.
 struct GroupedColumns {};
 
@@ -26,14 +26,6 @@ inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
     ahead.finish();
     const float *g = w.own_score.data();
     const auto shared_weight = [&](int c) { return c < tile.shared ? w.shared_weight.data()[c] : 0.0f; };
-    if (tile.blocks.count > 0) {
-        sum_columns(tile.blocks, tile.shared, g, w.left.data(), w.ld, w.sum_blocks, w.step_columns.data());
-        w.w_out.each(tile.column_id, tile.columns, [&](int c) {
-            const float weight = tile.own_weight[c] + shared_weight(c);
-            if (weight > 0) w.w_out.add(tile.column_id[c], w.row(w.step_columns, c), weight, tile.lr);
-        });
-        return;
-    }
     w.w_out.each(tile.column_id, tile.columns, [&](int c) {
         const int32_t *index = own.by_col_row.data() + own.start[c];
         const int32_t *pair = own.by_col_pair.data() + own.start[c];
@@ -80,7 +72,7 @@ inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Columns &
         float *step = w.row(w.step_left, own.segment_row[s]);
         sum_rows<true>(own.col.data() + p, own.segment_end[s] - p, weight, w.right.data(), w.ld, w.sum_blocks, step);
     }
-    if constexpr (std::is_base_of_v<GroupedColumns, Columns>) loss += columns.step_groups(w, tile);
+    if constexpr (std::is_base_of_v<GroupedColumns, Columns>) loss += columns.step_groups(w, tile, ahead);
     update_columns(w, tile, ahead);
     Input::give_back(job, w, tile);
     return loss;

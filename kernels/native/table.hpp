@@ -65,8 +65,14 @@ class Table {
 
     // Adds a step of summed weight `weight` (lr left out), scaled by the row cap, and by the row's own scale.
     W2V_INLINE void add(int32_t id, const float *step, float weight, float lr) {
+        scatter(row(id), D_, step, scale(id, weight, lr));
+    }
+
+    // For those that read and change a row by themselves: where it lies, and the factor of a step as above.
+    W2V_INLINE float *at(int32_t id) { return row(id); }
+    W2V_INLINE float scale(int32_t id, float weight, float lr) const {
         const float scale = cap_scale(weight, static_weight_, id, lr, cap_);
-        scatter(row(id), D_, step, step_scale_ ? scale * step_scale_[id] : scale);
+        return step_scale_ ? scale * step_scale_[id] : scale;
     }
 
     // Fetches what the next `read` and `add` of a row will touch.

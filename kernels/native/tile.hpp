@@ -16,12 +16,13 @@ namespace w2v {
 
 // Sizes that bound a tile: `shared` columns, and for each target of a row so many own pairs.
 struct TileShape {
+    bool cbow, contended;
     int tokens, halo, shared, inputs, columns;
     size_t windows, pairs, own;  // pairs of a window and its token, of a row and its targets, own pairs
     int targets, own_per_target, rows_per_target;
 
     TileShape(const Job &job, int shared_columns, int own_per_target)
-        : shared(shared_columns), own_per_target(own_per_target) {
+        : cbow(job.cbow), contended(job.contended), shared(shared_columns), own_per_target(own_per_target) {
         const int64_t longest = std::min<int64_t>(job.n, job.chunk_size);
         const int window = static_cast<int>(std::min<int64_t>(job.window, longest));
         tokens = static_cast<int>(std::min<int64_t>(job.tile, longest));
@@ -46,7 +47,7 @@ struct Tile {
     std::vector<float> targets;                   // [rows] n
     std::vector<float> input_weight, own_weight;  // [inputs], [columns] without what shared pairs weigh
     PairList own;                                 // row, column; by column too, or instead
-    PairBlocks blocks;                            // the same pairs by target
+    std::vector<int32_t> grouped_id;              // rows of W_out that the objective steps by itself, to be fetched
     PairList windows;                             // CBOW: row, input
 
     // What a tile is built from: kept tokens begin .. end - 1 of the chunk, and all that their windows reach.
@@ -61,7 +62,6 @@ struct Tile {
         input_weight.resize(shape.inputs);
         own_weight.resize(shape.columns);
         own.resize(shape.own, shape.tokens, shape.columns);
-        blocks.resize(shape.targets, shape.own_per_target, shape.rows_per_target);
         windows.resize(job.cbow ? shape.windows : 0, shape.tokens, shape.inputs);
         numbering.resize(std::max(shape.inputs, shape.columns));
         word.resize(shape.tokens);
@@ -73,7 +73,7 @@ struct Tile {
         end = std::min(begin + job.tile, plan.kept);
         rows = inputs = 0;
         own.clear();
-        blocks.clear();
+        grouped_id.clear();
         windows.clear();
         halo_begin = plan.kept;
         halo_end = 0;
@@ -101,9 +101,9 @@ struct Workspace {
     Buffer input_share;                 // [rows] of the row's step that each input receives
     Buffer scratch;                     // what an objective with a step of its own sizes for itself
 
-    Workspace(const Job &job, const TileShape &shape, bool contended)
-        : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), contended),
-          w_out(job.w_out, job.out_weight, nullptr, job.D, static_cast<float>(job.cap), contended),
+    Workspace(const Job &job, const TileShape &shape)
+        : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), job.contended),
+          w_out(job.w_out, job.out_weight, nullptr, job.D, static_cast<float>(job.cap), job.contended),
           D(job.D),
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),
@@ -150,7 +150,10 @@ struct Workspace {
 class Ahead {
   public:
     Ahead(Table &w_in, Table &w_out, const Tile *tile)
-        : w_in_(w_in), w_out_(w_out), tile_(tile), rows_(tile ? tile->inputs + tile->columns : 0) {}
+        : w_in_(w_in),
+          w_out_(w_out),
+          tile_(tile),
+          rows_(tile ? tile->inputs + tile->columns + static_cast<int>(tile->grouped_id.size()) : 0) {}
 
     W2V_INLINE void tick(int rows) {
         const int end = std::min(at_ + rows, rows_);
@@ -158,8 +161,10 @@ class Ahead {
             const int column = at_ - tile_->inputs;
             if (column < 0) {
                 w_in_.prefetch(tile_->input_id[at_]);
-            } else {
+            } else if (column < tile_->columns) {
                 w_out_.prefetch(tile_->column_id[column]);
+            } else {
+                w_out_.prefetch(tile_->grouped_id[column - tile_->columns]);
             }
         }
     }

@@ -37,11 +37,11 @@ class Worker {
 template <class Input, class Objective>
 class TileWorker final : public Worker {
   public:
-    TileWorker(const Job &job, const Objective &objective, int shared_words, bool contended)
+    TileWorker(const Job &job, const Objective &objective, int shared_words)
         : job_(job),
-          shape_(job, objective.shared_columns(shared_words), objective.own_per_target()),
+          shape_(job, objective.shared_columns(job, shared_words), objective.own_per_target()),
           tiles_{Next(job, objective, shape_), Next(job, objective, shape_)},
-          workspace_(job, shape_, contended) {}
+          workspace_(job, shape_) {}
 
     void train_chunk(const Visit &visit, int64_t place, bool poison, Result &result) override {
         const int64_t chunk = visit.chunks[place];
@@ -91,7 +91,7 @@ class TileWorker final : public Worker {
 class Workers {
   public:
     virtual ~Workers() = default;
-    virtual std::unique_ptr<Worker> make(const Job &job, int shared_words, bool contended) const = 0;
+    virtual std::unique_ptr<Worker> make(const Job &job, int shared_words) const = 0;
 };
 
 template <class Objective>
@@ -99,11 +99,11 @@ class WorkersOf final : public Workers {
   public:
     WorkersOf(const Fields &fields, int64_t V) : objective_(fields, V) {}
 
-    std::unique_ptr<Worker> make(const Job &job, int shared_words, bool contended) const override {
+    std::unique_ptr<Worker> make(const Job &job, int shared_words) const override {
         using Window = TileWorker<WindowInput, Objective>;
         using Word = TileWorker<WordInput, Objective>;
-        if (job.cbow) return std::make_unique<Window>(job, objective_, shared_words, contended);
-        return std::make_unique<Word>(job, objective_, shared_words, contended);
+        if (job.cbow) return std::make_unique<Window>(job, objective_, shared_words);
+        return std::make_unique<Word>(job, objective_, shared_words);
     }
 
   private:
@@ -159,7 +159,7 @@ class Trainer {
         std::atomic<int64_t> next{0};
         const auto work = [&](int id) {
             try {
-                if (!workers_[id]) workers_[id] = make_->make(job_, shared_words_, workers_.size() > 1);
+                if (!workers_[id]) workers_[id] = make_->make(job_, shared_words_);
                 Worker &worker = *workers_[id];
                 Result mine;  // in a cache line of its own
                 for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < visit.count;) {

@@ -30,7 +30,7 @@ class BinaryCode {
 
     int own_per_target() const { return 0; }
     // With room for the last bits to be handled as a whole vector.
-    int shared_columns(int) const { return softmax_ + width(); }
+    int shared_columns(const Job &, int) const { return softmax_ + width(); }
 
     class Columns {
       public:

@@ -23,7 +23,7 @@ class ClassSoftmax {
     }
 
     int own_per_target() const { return 0; }
-    int shared_columns(int) const { return classes_; }
+    int shared_columns(const Job &, int) const { return classes_; }
 
     class Columns : public GroupedColumns {
       public:
@@ -88,7 +88,7 @@ class ClassSoftmax {
         }
 
         // The softmaxes within classes: adds to `step_left`, steps the words' rows of W_out, returns the loss.
-        float step_groups(Workspace &w, const Tile &tile) {
+        float step_groups(Workspace &w, const Tile &tile, Ahead &) {
             if (left_.size() == 0) make_buffers(w);
             float loss = 0;
             for (int c = 0; c < objective_.classes_; ++c) {

@@ -7,22 +7,25 @@ namespace w2v {
 
 class HierarchicalSoftmax {
   public:
-    HierarchicalSoftmax(const Fields &fields, int64_t V) : tree_(fields, V, 0) {}
+    HierarchicalSoftmax(const Fields &fields, int64_t V) : tree_(fields, V, 0), rows_(V - 1) {}
 
-    int own_per_target() const { return tree_.longest(); }
-    int shared_columns(int) const { return static_cast<int>(tree_.top().size()); }
+    int own_per_target() const { return 0; }
+    int shared_columns(const Job &job, int) const { return tree_.top_nodes(job); }
 
-    class Columns : public PathColumns<false> {
+    class Columns : public PathColumns {
       public:
         Columns(const HierarchicalSoftmax &objective, const TileShape &shape)
-            : PathColumns(objective.tree_, shape),
+            : PathColumns(objective.tree_, shape, objective.rows_),
               weight_per_pair_(static_cast<float>(objective.tree_.mean_length())) {}
 
         float weight_per_pair() const { return weight_per_pair_; }
         void draw(const Job &, int64_t, uint32_t, int) {}
         void name_shared(Tile &tile) { name_top(tile); }
-        void finish(Tile &tile) { weigh_columns(tile); }
-        float gradients(Workspace &w, const Tile &tile) { return path_gradients(w, tile); }
+        void finish(Tile &tile) {
+            tile.own.end();
+            weigh_nodes(tile);
+        }
+        float gradients(Workspace &w, const Tile &tile) { return top_gradients(w, tile); }
 
       private:
         float weight_per_pair_;
@@ -30,6 +33,7 @@ class HierarchicalSoftmax {
 
   private:
     Tree tree_;
+    int64_t rows_;  // of W_out
 };
 
 }  // namespace w2v

@@ -13,16 +13,17 @@ class HierarchicalSoftmaxNegativeSampling {
         : tree_(fields, V, static_cast<int32_t>(V)),
           noise_(fields, V),
           negative_(fields.number("negative")),
-          mask_(fields.number("mask") != 0) {}
+          mask_(fields.number("mask") != 0),
+          rows_(2 * V - 1) {}
 
-    int own_per_target() const { return 1 + tree_.longest(); }
-    int shared_columns(int shared_words) const { return top() + shared_words; }
+    int own_per_target() const { return 1; }
+    int shared_columns(const Job &job, int shared_words) const { return tree_.top_nodes(job) + shared_words; }
 
-    class Columns : public PathColumns<true> {
+    class Columns : public PathColumns {
       public:
         Columns(const HierarchicalSoftmaxNegativeSampling &objective, const TileShape &shape)
-            : PathColumns(objective.tree_, shape),
-              drawn_(objective.noise_, objective.negative_, shape, objective.top()),
+            : PathColumns(objective.tree_, shape, objective.rows_),
+              drawn_(objective.noise_, objective.negative_, shape, objective.tree_.top_nodes(shape)),
               mask_(objective.mask_),
               weight_per_pair_(static_cast<float>(1 + objective.negative_ + objective.tree_.mean_length())) {}
 
@@ -37,13 +38,23 @@ class HierarchicalSoftmaxNegativeSampling {
             drawn_.name_drawn(tile);
         }
 
+        void name_targets(Tile &tile, const int32_t *words, int count) {
+            drawn_.name_targets(tile, words, count);
+            PathColumns::name_targets(tile, words, count);
+        }
+
+        W2V_INLINE void add_targets(Tile &tile, int32_t row, int first, int length) {
+            drawn_.add_targets(tile, row, first, length);
+            PathColumns::add_targets(tile, row, first, length);
+        }
+
         void finish(Tile &tile) {
-            weigh_columns(tile);
-            drawn_.finish_blocks(tile, mask_);
+            drawn_.finish(tile, mask_);
+            weigh_nodes(tile);
         }
 
         float gradients(Workspace &w, const Tile &tile) {
-            return path_gradients(w, tile) + drawn_.shared_gradients(w, tile);
+            return top_gradients(w, tile) + drawn_.logistic_gradients(w, tile);
         }
 
       private:
@@ -53,12 +64,11 @@ class HierarchicalSoftmaxNegativeSampling {
     };
 
   private:
-    int top() const { return static_cast<int>(tree_.top().size()); }
-
     Tree tree_;
     Noise noise_;
     double negative_;
     bool mask_;
+    int64_t rows_;  // of W_out
 };
 
 }  // namespace w2v

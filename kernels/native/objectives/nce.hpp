@@ -11,7 +11,7 @@ class Nce {
         : noise_(fields, V), negative_(fields.number("negative")), bias_(fields.array<float>("bias")) {}
 
     int own_per_target() const { return 1; }
-    int shared_columns(int shared_words) const { return shared_words; }
+    int shared_columns(const Job &, int shared_words) const { return shared_words; }
 
     class Columns : public DrawnColumns {
       public:

@@ -12,7 +12,7 @@ class SampledSoftmax {
     SampledSoftmax(const Fields &fields, int64_t V) : noise_(fields, V), log_q_(fields.array<float>("log_q")) {}
 
     int own_per_target() const { return 1; }
-    int shared_columns(int shared_words) const { return shared_words; }
+    int shared_columns(const Job &, int shared_words) const { return shared_words; }
 
     class Columns : public DrawnColumns {
       public:

@@ -19,7 +19,7 @@ class Softmax {
     Softmax(const Fields &, int64_t V) : words_(static_cast<int>(V)) {}
 
     int own_per_target() const { return 1; }
-    int shared_columns(int) const { return 0; }
+    int shared_columns(const Job &, int) const { return 0; }
 
     class Columns : public TargetColumns {
       public:
