@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import sys
+import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -28,22 +29,35 @@ def sentences():
     return [[f"w{i}" for i in rng.zipf(1.5, 8).clip(max=40)] for _ in range(300)]
 
 
-def kill_at(call):
-    """Have this process end itself just before the given call, counted over all of them."""
+def kill_at(call, *, after=False, counts=lambda: True):
+    """Have this process end itself just before the given call, or after it, counted over all of them that `counts`."""
     calls = 0
 
-    def counted(real):
+    def counted(name, real):
         def wrapped(*arguments, **options):
             nonlocal calls
-            calls += 1
+            calls += counts()
+            if calls == call and not after:
+                die()
+            result = real(*arguments, **options)
             if calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **options)
+                die(name)
+            return result
 
         return wrapped
 
+    def die(name=None):
+        if name is not None:
+            os.writev(2, [f"killed after call {call}, {name}\n".encode()])
+        os.kill(os.getpid(), signal.SIGKILL)
+
     for name in CALLS:
-        setattr(os, name, counted(getattr(os, name)))
+        setattr(os, name, counted(name, getattr(os, name)))
+
+
+def in_a_thread():
+    """Whether this is a thread beside the main one, as the checkpoint writer is."""
+    return threading.current_thread() is not threading.main_thread()
 
 
 def run(config, call=None):
