@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,6 +46,8 @@ GENERATIONS = 2
 # device are compared as they were chosen, epochs may grow.
 FREE = {"epochs", "workers", "checkpoint", "checkpoint_every", "resume", "cache_dir", "cache_above", "save_vocab"}
 FREE |= {"backend", "device", "classes", "targets", "read_vocab"}
+TOLD = ("version", "backend", "build", "precision")
+COUNTS = dict.fromkeys(("tile", "shared_negatives", "tokens_in_flight", "chunk_size"), int)  # of the settings
 CHOSEN = ("tile", "shared_negatives", "row_cap", "chunk_size")  # of the settings; a run goes on with those it had
 
 
@@ -69,6 +71,12 @@ class Checkpoint:
 
     def refuse_other_run(self, config: Config, choice: Choice) -> None:
         """Raise InputError, which shows the differences, if a run of these settings is not what was checkpointed."""
+        try:
+            _check(self.about, {"asked": dict, "settings": dict, "corpus": dict} | dict.fromkeys(TOLD, str))
+            _check(self.about["asked"], {"epochs": int})
+            _check(self.about["settings"], COUNTS)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unusable(error) from error
         asked, chosen = self.about["asked"], self.about["settings"]
         now = {name: value for name, value in asdict(config).items() if name not in FREE}
         now |= {"negative": config.negatives, "device": choice.device}
@@ -118,17 +126,25 @@ class Checkpoint:
         """Return what goes on, arrays that may be trained in place. Raises InputError if it has become unreadable."""
         from safetensors import SafetensorError, safe_open
 
-        path = self.path.with_suffix(".safetensors")
         try:
-            with safe_open(os.fspath(path), framework="numpy") as file:
+            _check(self.about, {"state": dict, "spent": dict})
+            _check(self.about["state"], {f.name: type(getattr(RunState(), f.name)) for f in fields(RunState)})
+            for seconds in self.about["spent"].values():
+                _check(seconds, {"wall": float, "cpu": float})
+            with safe_open(os.fspath(self.path.with_suffix(".safetensors")), framework="numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             best = (tensors["best_w_in"], tensors["best_w_out"]) if "best_w_in" in tensors else None
             mined = Mined(tensors["mined"], self.about["snapshot"]) if "mined" in tensors else None
             spent = {name: Seconds(**seconds) for name, seconds in self.about["spent"].items()}
             tables = tensors["w_in"], tensors["w_out"]
+            if best is not None and [(a.shape, a.dtype) for a in best] != [(a.shape, a.dtype) for a in tables]:
+                raise ValueError("the best tables are not like the others")
             return Contents(RunState(**self.about["state"]), tables, best, mined, spent)
-        except (OSError, SafetensorError, KeyError, TypeError) as error:
-            raise InputError(f"cannot read {path}: {error}; begin anew with another --checkpoint folder") from error
+        except (OSError, SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> InputError:
+        return InputError(f"cannot go on from {self.path}: {error}; begin anew with another --checkpoint folder")
 
 
 class Folder:
@@ -172,7 +188,7 @@ class Folder:
         for path in sorted(self.path.glob(f"{NAME}.json"), reverse=True):
             try:
                 found = Checkpoint(path, _read_about(path))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 damaged.append(f"{path} is damaged ({error})")
                 self._damaged.add(path)
                 continue
@@ -403,7 +419,7 @@ def _lock(folder: Path) -> int | None:
 def _read_about(path: Path) -> dict[str, Any]:
     """Return what a .json says, once all checksums hold. Raises ValueError or OSError."""
     content = json.loads(path.read_bytes())
-    if content.pop("format") != FORMAT:
+    if not isinstance(content, dict) or content.pop("format") != FORMAT:
         raise ValueError("it is no checkpoint")
     if content.pop("format_version") != VERSION:
         raise ValueError("it was written by another version of w2vfast")
@@ -412,7 +428,15 @@ def _read_about(path: Path) -> dict[str, Any]:
     with open(path.with_suffix(".safetensors"), "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != content["tensors_sha256"]:
             raise ValueError(f"the checksum of {path.with_suffix('.safetensors').name} does not hold")
-    return cast(dict[str, Any], content)
+    return content
+
+
+def _check(values: dict[str, Any], kinds: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError where values are not of these kinds, or numbers that no run has."""
+    for name, kind in kinds.items():
+        value = values[name]
+        if not isinstance(value, kind) or (kind is int and not 0 <= value < 1 << 62):
+            raise ValueError(f"{name} is {value!r:.40}")
 
 
 def _sum_of(content: dict[str, Any]) -> str:

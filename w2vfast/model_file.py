@@ -107,7 +107,7 @@ def load(path: PathLike) -> Contents:
             tensors = {name: np.ascontiguousarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a dtype that numpy lacks
         raise InputError(f"{path}: truncated or broken ({error}); save or fetch it again") from error
     try:
         arrays = {name.removeprefix(f"{PREFIX}."): a for name, a in tensors.items() if name.startswith(f"{PREFIX}.")}
@@ -117,7 +117,7 @@ def load(path: PathLike) -> Contents:
         return Contents(words, tensors["counts"], tensors["vectors"], tensors["w_out"], objective, settings)
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]!r} is missing; save the model again") from error
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: its parts do not fit each other: {error}; save the model again") from error
 
 

@@ -11,7 +11,10 @@
 
 namespace w2v {
 
-constexpr size_t SEGMENT_BYTES = size_t{1} << 19;   // a thread's share: small against a step, large against its start
+#if !defined(W2V_SEGMENT_BYTES)  // tests take less, so that a small text has many
+#define W2V_SEGMENT_BYTES (size_t{1} << 19)
+#endif
+constexpr size_t SEGMENT_BYTES = W2V_SEGMENT_BYTES;  // a thread's share: small against a step, large against its start
 constexpr size_t MAX_WORD_BYTES = size_t{1} << 30;  // as in blocks.py; it also keeps offsets in a segment below 2^32
 constexpr size_t TEXT_PAD = 64;                     // readable bytes after a segment's text, all of them spaces
 constexpr size_t BATCH_BYTES = 4096;                // text whose word borders are found at once: stays in L1

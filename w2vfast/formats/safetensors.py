@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from w2vfast.errors import InputError
 from w2vfast.files import PathLike
-from w2vfast.formats.words import encode
+from w2vfast.formats.words import decode, encode
 from w2vfast.vectors import BLOCK_ROWS, Block, VectorStream
 
 HEADER_BYTES = 512  # reserved before the tensors; five entries need about 300
 PIECE_BYTES = 1 << 24
+FLOATS = ("F16", "F32", "F64")  # that vectors may be
 DTYPES = {
     "float64": "F64", "float32": "F32", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
@@ -33,26 +34,40 @@ def open_file(path: PathLike, limit: int | None, stack: contextlib.ExitStack) ->
 
     try:
         file = stack.enter_context(safe_open(os.fspath(path), framework="numpy"))
-        missing = {"vectors", "words", "offsets"} - set(file.keys())
-        if missing:
-            raise InputError(f"{path}: no tensor {sorted(missing)[0]!r}; it was not saved by w2vfast")
-        table, offsets = file.get_slice("vectors"), file.get_tensor("offsets")
-        total, size = table.get_shape()
-        rows = total if limit is None else min(limit, total)
-        text = file.get_tensor("words").tobytes()
-        counts = file.get_tensor("counts")[:rows] if "counts" in file.keys() else None  # noqa: SIM118
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{path}: broken safetensors file ({error})") from error
-    if len(offsets) != total + 1 or offsets[-1] != len(text) or (np.diff(offsets) < 0).any():
-        raise InputError(f"{path}: its offsets do not go with its words: {total} vectors, {len(offsets)} offsets")
+    total, size = _check_tensors(path, {name: (s.get_dtype(), s.get_shape()) for name, s in slices.items()})
+    rows = total if limit is None else min(limit, total)
+    table, offsets, text = slices["vectors"], file.get_tensor("offsets"), file.get_tensor("words").tobytes()
+    counts = slices["counts"][:rows] if "counts" in slices else None
+    if offsets[0] != 0 or offsets[-1] != len(text) or (offsets[1:] < offsets[:-1]).any():
+        raise InputError(f"{path}: its offsets do not go with its words; write or fetch it again")
 
     def blocks() -> Iterator[Block]:
         for start in range(0, rows, BLOCK_ROWS):
             end = min(start + BLOCK_ROWS, rows)
-            words = [text[a:b].decode() for a, b in itertools.pairwise(offsets[start : end + 1].tolist())]
+            words = [decode(text[a:b]) for a, b in itertools.pairwise(offsets[start : end + 1].tolist())]
             yield words, np.ascontiguousarray(table[start:end], dtype=np.float32)
 
     return VectorStream(rows, size, blocks(), counts)
+
+
+def _check_tensors(path: PathLike, found: dict[str, tuple[str, list[int]]]) -> tuple[int, int]:
+    """Return V and D of a file whose tensors have these dtypes and shapes; InputError if they are not those of words."""
+    missing = {"vectors", "words", "offsets"} - set(found)
+    if missing:
+        raise InputError(f"{path}: no tensor {sorted(missing)[0]!r}; it was not saved by w2vfast")
+    dtype, shape = found["vectors"]
+    if dtype not in FLOATS or len(shape) != 2 or 0 in shape:
+        raise InputError(f"{path}: vectors is {dtype} {shape}, not F32 [V, D]; it was not saved by w2vfast")
+    V, D = shape
+    wanted = {"offsets": ("I64", [V + 1]), "counts": ("I64", [V]), "words": ("U8", found["words"][1][:1])}
+    for name, (dtype, shape) in wanted.items():
+        if found.get(name, (dtype, shape)) != (dtype, shape):
+            shown = "{} {}".format(*found[name])
+            raise InputError(f"{path}: {name} is {shown}, not {dtype} {shape}; write or fetch it again")
+    return V, D
 
 
 def write(stream: VectorStream, file: IO[bytes]) -> None:

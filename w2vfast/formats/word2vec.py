@@ -14,6 +14,7 @@ from w2vfast.formats import binary, text
 from w2vfast.formats.words import LONGEST_WORD, show
 from w2vfast.vectors import VectorStream
 
+_DIGITS = 20  # of a number in a header, which is then more than any file can hold; Python refuses thousands of them
 FASTTEXT_MODEL = struct.pack("<i", 793712314)  # the first bytes of fastText's own .bin models
 
 
@@ -37,6 +38,8 @@ def open_file(
         if kind == "binary" or size < 1 or b"\0" in head:
             raise InputError(f"{path}, line 1: the numbers of words and of dimensions expected, not {show(head)}")
         rows = _count_lines(head, file, limit)
+        if 2 * rows * size > _held(path):  # a space and a digit each
+            raise InputError(f"{path}: its first line has {size} numbers, more than all {rows} lines can have")
         file.seek(0)
         return VectorStream(rows, size, text.read_rows(path, file, rows, size, _line, None)), _line
     total, size = header
@@ -45,9 +48,7 @@ def open_file(
     # word2vec.c writes either format to any name: the first row decides
     kind = "binary" if min(file.peek(8 * size)[: 8 * size], default=32) < 9 else kind
     kind = "text" if _is_text_row(file.peek(LONGEST_WORD), size) else kind
-    # a .gz file is at most 1,032 times larger unpacked
-    held = os.path.getsize(path) * (1032 if packed else 1)
-    if total * size * (4 if kind == "binary" else 1) > held:
+    if total * size * (4 if kind == "binary" else 1) > _held(path):
         raise InputError(
             f"{path}: the header says {total} words of {size} dimensions, more than the file can hold: "
             "it is truncated, or its header is wrong"
@@ -58,6 +59,11 @@ def open_file(
         return VectorStream(rows, size, binary.read_rows(path, file, rows, size, whole)), row_name
     blocks = text.read_rows(path, file, rows, size, _line_after_header, total if whole else None)
     return VectorStream(rows, size, blocks), _line_after_header
+
+
+def _held(path: PathLike) -> int:
+    """Return how many bytes a file holds at most: a .gz file is up to 1,032 times larger unpacked."""
+    return os.path.getsize(path) * (1032 if str(path).endswith(".gz") else 1)
 
 
 def row_name(i: int) -> str:
@@ -76,7 +82,7 @@ def _line_after_header(i: int) -> str:
 def _header(line: bytes) -> tuple[int, int] | None:
     cells = line.split()
     if len(cells) == 2 and all(cell.isdigit() for cell in cells):
-        return int(cells[0]), int(cells[1])
+        return int(cells[0][:_DIGITS]), int(cells[1][:_DIGITS])
     return None
 
 
