@@ -25,8 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks import machine
 
@@ -106,6 +108,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--every", type=float, default=20, help="seconds between checkpoints")
+    parser.add_argument("--epochs", type=int, help="in place of as many as --minutes needs")
+    parser.add_argument("--at-once", action="store_true", help="train both runs at the same time")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--csv", type=Path, help="append a row to this file")
     own, train = sys.argv[1:], ["--workers", "1"]
@@ -128,18 +132,27 @@ def soak(arguments: argparse.Namespace, train: list[str], folder: Path) -> int:
         return [*words, "--epochs", str(epochs), "-o", str(vectors), *checkpoints], state, vectors
 
     command = [sys.executable, "-m", "w2vfast.train"]
-    timed = watch([*command, *words, "--epochs", "2", "-o", str(folder / "timed.bin")], None, log)
-    epoch = json.loads(str(timed.output))["seconds"]["train"] / 2
-    epochs = max(2, math.ceil(arguments.minutes * 60 * TRAINED / epoch))
-    print(f"an epoch takes {epoch:.2f} s: {epochs} of them, left alone first", flush=True)
+    epochs = arguments.epochs
+    if epochs is None:
+        timed = watch([*command, *words, "--epochs", "2", "-o", str(folder / "timed.bin")], None, log)
+        epoch = json.loads(str(timed.output))["seconds"]["train"] / 2
+        epochs = max(2, math.ceil(arguments.minutes * 60 * TRAINED / epoch))
+    print(f"{epochs} epochs", flush=True)
 
-    given, state, vectors = options("alone", epochs)
-    alone = watch([*command, *given], state, log)
-    account, end = json.loads(str(alone.output)), fingerprint(state, vectors)
-    written = newest(state)
-    print(f"left alone: {account['seconds']['train']:.0f} s, {end}, memory within {alone.spread:.2%}", flush=True)
+    def train_alone() -> tuple[Watched, dict[str, Any], str, int]:
+        given, state, vectors = options("alone", epochs)
+        alone = watch([*command, *given], state, folder / "log-alone")
+        account, end = json.loads(str(alone.output)), fingerprint(state, vectors)
+        took = account["seconds"]["train"]
+        print(f"left alone: {took:.0f} s, {end}, memory within {alone.spread:.2%}", flush=True)
+        return alone, account, end, newest(state)
 
-    chance, given = random.Random(arguments.seed), None
+    beside = ThreadPoolExecutor(1)
+    left_alone = beside.submit(train_alone)
+    if not arguments.at_once:
+        left_alone.result()
+
+    chance = random.Random(arguments.seed)
     given, state, vectors = options("again", epochs)
     random_kills, inside, medians = 0, [], []
     again_began = time.monotonic()
@@ -161,7 +174,8 @@ def soak(arguments: argparse.Namespace, train: list[str], folder: Path) -> int:
             random_kills += 1
         what = one.calls or "killed at a random moment"
         print(f"kill {kill + 1}: {what}; checkpoint {newest(state)}", flush=True)
-    killed, again = json.loads(one.output), fingerprint(state, vectors)
+    killed, again, took = json.loads(one.output), fingerprint(state, vectors), time.monotonic() - again_began
+    alone, account, end, written = left_alone.result()
     ledger_same = (killed["tokens"], killed["pairs"]) == (account["tokens"], account["pairs"])
     row = {
         "date": datetime.date.today().isoformat(),
@@ -177,8 +191,9 @@ def soak(arguments: argparse.Namespace, train: list[str], folder: Path) -> int:
         "kills_inside_after": " ".join(f"{name}:{inside.count(name)}" for name in sorted(set(inside))),
         "checkpoints_alone": written,
         "checkpoints_killed": newest(state),
+        "at_once": arguments.at_once,
         "minutes_alone": round(account["seconds"]["train"] / 60, 2),
-        "minutes_killed": round((time.monotonic() - again_began) / 60, 2),
+        "minutes_killed": round(took / 60, 2),
         "minutes_in_all": round((time.monotonic() - began) / 60, 2),
         "rss_mb": round(statistics.median(alone.rss) / 1e6, 1),
         "rss_spread_percent": round(100 * alone.spread, 3),

@@ -48,6 +48,8 @@ class BinaryCode:
     noise: ClassVar[None] = None
 
     def __post_init__(self) -> None:
+        if not 1 <= self.data_bits <= 32:  # refused here: the codes would fill the memory
+            raise ValueError(f"a code has 1 to 32 bits, not {self.data_bits}")
         codes = codewords(self.rank, self.code_words, self.data_bits, self.correcting)
         for name, value in (
             ("softmax", self.code_words + 1 if self.code_words else 0),
@@ -72,7 +74,7 @@ class BinaryCode:
             raise ValueError(f"rank must be a permutation of 0 .. {V - 1}, int32")
         if not 0 <= self.code_words < V:
             raise ValueError(f"code_words must lie in 0 .. {V - 1}, not {self.code_words}")
-        if not 1 <= self.data_bits <= 32 or 2**self.data_bits < V - self.code_words:
+        if 2**self.data_bits < V - self.code_words:
             raise ValueError(f"a code of {self.data_bits} bits is too short for {V - self.code_words} words")
         if self.bias.dtype != np.float32 or self.bias.shape != (self.out_rows(V),) or not np.isfinite(self.bias).all():
             raise ValueError(f"bias must be finite, float32 [{self.out_rows(V)}]")

@@ -1,1 +1,1 @@
-"""Fuzzing: what is fed to each reader (`targets.py`, and the C++ harnesses), and the inputs that are replayed (corpus/)."""
+"""Fuzzing: what is fed to each reader (`targets.py`, C++ harnesses), and inputs that are replayed (corpus/)."""

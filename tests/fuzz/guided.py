@@ -1,4 +1,4 @@
-"""Fuzzes one Python target by atheris until libFuzzer ends the process: `python -m tests.fuzz.guided TARGET OPTIONS`."""
+"""Fuzzes one Python target by atheris until libFuzzer ends it: `python -m tests.fuzz.guided TARGET OPTIONS`."""
 
 import os
 import sys

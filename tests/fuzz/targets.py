@@ -1,12 +1,14 @@
-"""What a fuzzer feeds to each reader of files: any bytes are read rightly or refused with InputError, in bounded memory.
+"""What a fuzzer feeds to each reader of files: bytes are read rightly or refused with InputError, in bounded memory.
 
 A target takes bytes and a folder to write them to. Whatever it raises is a finding. The native scanner and encoder have
 targets here too, on the builds that are installed; scanner.cpp and encoder.cpp fuzz them under the sanitizers.
 """
 
+import hashlib
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -96,8 +98,6 @@ def checkpoint_(data: bytes, folder: Path) -> None:
 
 
 def _signed(about: bytes, tables: bytes) -> bytes:
-    import hashlib
-
     try:
         content = json.loads(about)
         if not isinstance(content, dict):
@@ -123,10 +123,8 @@ LISTS: tuple[Callable[[Path], object], ...] = (
 def evaluation(data: bytes, folder: Path) -> None:
     """Read word pairs, analogies, categories, a vocabulary or classes, as the first byte says."""
     if data:
-        try:
+        with suppress(InputError):
             LISTS[data[0] % len(LISTS)](_written(data[1:], folder, "list.txt"))
-        except InputError:
-            pass
 
 
 PINNED = ["a", "a-word-of-more-than-16-bytes"]

@@ -45,14 +45,11 @@ def open_file(
     total, size = header
     if total < 1 or size < 1:
         raise InputError(f"{path}: the header {show(head)} says that there is nothing in the file")
+    _refuse_more(path, head, total * size)
     # word2vec.c writes either format to any name: the first row decides
     kind = "binary" if min(file.peek(8 * size)[: 8 * size], default=32) < 9 else kind
     kind = "text" if _is_text_row(file.peek(LONGEST_WORD), size) else kind
-    if total * size * (4 if kind == "binary" else 1) > _held(path):
-        raise InputError(
-            f"{path}: the header says {total} words of {size} dimensions, more than the file can hold: "
-            "it is truncated, or its header is wrong"
-        )
+    _refuse_more(path, head, total * size * (4 if kind == "binary" else 1))
     rows = total if limit is None else min(limit, total)
     whole = rows == total
     if kind == "binary":
@@ -64,6 +61,15 @@ def open_file(
 def _held(path: PathLike) -> int:
     """Return how many bytes a file holds at most: a .gz file is up to 1,032 times larger unpacked."""
     return os.path.getsize(path) * (1032 if str(path).endswith(".gz") else 1)
+
+
+def _refuse_more(path: PathLike, head: bytes, needed: int) -> None:
+    """Raise InputError for a header of which a file cannot hold so many bytes."""
+    if needed > _held(path):
+        raise InputError(
+            f"{path}: the header {show(head)} says more words and dimensions, which is more than the file can hold: it is truncated, "
+            "or its header is wrong"
+        )
 
 
 def row_name(i: int) -> str:
