@@ -198,6 +198,7 @@ def test_text_holds_the_shortest_decimals() -> None:
         ("v.txt", b"2 2\na 1 2\n\nb 3 4\n", r"line 3: an empty line before the end"),
         ("v.txt", b"2 2\na 1 2\nb nan 4\n", r"line 3: the vector of 'b' holds NaN or infinity"),
         ("v.txt", b"2 2\na 1 2\na 3 4\n", r"line 3: the word 'a' came before, in line 2"),
+        ("v.txt", b"2 2\na 1 2\t3\nb  4\n", r"line 2: 3 numbers instead of 2"),
         ("v.txt", b"0 2\n", "nothing in the file"),
         ("v.txt", b"word\n", "line 1: the numbers of words and of dimensions expected"),
         ("v.bin", b"hello there\n", "line 1: the numbers of words and of dimensions expected"),

@@ -40,10 +40,15 @@ def read_rows(
 
 def _parse_fast(lines: Sequence[bytes], size: int) -> Block | None:
     """Parse lines of a word and `size` numbers parted by single spaces; None if any line is not that."""
+    lines = [line.rstrip() for line in lines]
+    together = b" ".join(lines)
+    # A number too many in a line and one too few in another would go unseen below.
+    if b"  " in together or together.translate(None, b"\t\n\v\f\r") != together:
+        return None
     words, cells = [], []
     for line in lines:
-        word, _, numbers = line.rstrip().partition(b" ")
-        if not word or numbers.count(b" ") != size - 1 or b"\t" in word:
+        word, _, numbers = line.partition(b" ")
+        if not word or numbers.count(b" ") != size - 1:
             return None
         words.append(decode(word))
         cells.append(numbers)
