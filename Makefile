@@ -3,14 +3,17 @@
 # make check     format, lint and type checks, and the report page's HTML, CSS and JavaScript
 # make slow      tests that take minutes or need a browser
 # make sanitize  the native code's tests under AddressSanitizer and UBSan
+# make fuzz      every reader, the scanner and the encoder for FUZZ_SECONDS each (600); needs clang++ with libFuzzer
+# make soak      CORPUS=text: half an hour of training, killed fifty times, held to the run that was left alone
 
 PYTHON ?= python3
 VENV ?= .venv
+FUZZ_SECONDS ?= 600
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.hpp kernels/native/objectives/*.hpp)
 
-.PHONY: demo test check slow sanitize clean
+.PHONY: demo test check slow sanitize fuzz soak clean
 
 demo: $(VENV)/demo-installed
 	mkdir -p demo
@@ -30,6 +33,13 @@ check: $(VENV)/test-installed
 
 sanitize: $(VENV)/test-installed
 	./tests/sanitize.sh $(PY)
+
+fuzz: $(VENV)/test-installed
+	$(PIP) 'atheris>=3'
+	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+soak: $(VENV)/test-installed
+	$(PY) -m tests.soak $(CORPUS) --csv benchmarks/soak.csv
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)

@@ -38,7 +38,7 @@ class ClassSoftmax:
         if len(self.class_of) == 0 or int(self.class_of.min()) < 0:
             raise ValueError("classes must be numbered from 0, one for each word")
         if int(self.class_of.max()) >= len(self.class_of):  # refused here: counting them would fill the memory
-            raise ValueError(f"some classes have no words: number them without gaps")
+            raise ValueError("some classes have no words: number them without gaps")
         sizes = np.bincount(self.class_of)
         values = {
             "classes": len(sizes),

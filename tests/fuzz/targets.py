@@ -7,6 +7,8 @@ targets here too, on the builds that are installed; scanner.cpp and encoder.cpp 
 import hashlib
 import itertools
 import json
+import math
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -58,8 +60,30 @@ def binary(data: bytes, folder: Path) -> None:
 
 
 def safetensors(data: bytes, folder: Path) -> None:
-    """Read a safetensors file of vectors with its vocabulary."""
-    _vectors(data, folder, "vectors.safetensors")
+    """Read a safetensors file of vectors with its vocabulary; behind a NUL the header is made of what follows."""
+    _vectors(_tensors(data[1:]) if data[:1] == b"\0" else data, folder, "vectors.safetensors")
+
+
+NAMES = ("offsets", "vectors", "words", "counts")
+DTYPES = {"I64": 8, "F32": 4, "U8": 1, "F64": 8, "F16": 2, "BF16": 2, "I32": 4, "U64": 8, "BOOL": 1, "F8_E4M3": 1}
+
+
+def _tensors(data: bytes) -> bytes:
+    """Return a whole safetensors file: by tensor a byte for dtype and axes, one an axis; the rest are its contents."""
+    entries: dict[str, dict[str, object]] = {}
+    begin = at = 0
+    for name in NAMES:
+        kind = data[at] if at < len(data) else 0
+        dtype, axes = list(DTYPES)[kind % len(DTYPES)], kind // len(DTYPES) % 4
+        shape = list(data[at + 1 : at + 1 + axes])
+        at += 1 + axes
+        end = begin + DTYPES[dtype] * math.prod(shape)
+        if kind < 200 and end - begin < 1 << 16:
+            entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+            begin = end
+    header = json.dumps(entries).encode()
+    header = header.ljust(-(-len(header) // 8) * 8)
+    return struct.pack("<Q", len(header)) + header + data[at : at + begin].ljust(begin, b"\0")
 
 
 def model(data: bytes, folder: Path) -> None:

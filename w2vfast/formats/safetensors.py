@@ -54,7 +54,7 @@ def open_file(path: PathLike, limit: int | None, stack: contextlib.ExitStack) ->
 
 
 def _check_tensors(path: PathLike, found: dict[str, tuple[str, list[int]]]) -> tuple[int, int]:
-    """Return V and D of a file whose tensors have these dtypes and shapes; InputError if they are not those of words."""
+    """Return V and D of a file of tensors of these dtypes and shapes; InputError if they are not those of words."""
     missing = {"vectors", "words", "offsets"} - set(found)
     if missing:
         raise InputError(f"{path}: no tensor {sorted(missing)[0]!r}; it was not saved by w2vfast")

@@ -67,8 +67,7 @@ def _refuse_more(path: PathLike, head: bytes, needed: int) -> None:
     """Raise InputError for a header of which a file cannot hold so many bytes."""
     if needed > _held(path):
         raise InputError(
-            f"{path}: the header {show(head)} says more words and dimensions, which is more than the file can hold: it is truncated, "
-            "or its header is wrong"
+            f"{path}: the header {show(head)} says more than the file can hold: it is truncated, or its header is wrong"
         )
 
 
