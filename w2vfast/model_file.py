@@ -114,6 +114,8 @@ def load(path: PathLike) -> Contents:
         objective = _put_together(_class_of(metadata["objective"]), arrays, json.loads(metadata["fields"]))
         words = _words(tensors["words"], tensors["offsets"])
         settings = json.loads(metadata["settings"])
+        if settings["mode"] not in ("sg", "cbow") or not isinstance(settings["cbow_mean"], bool):
+            raise ValueError("the settings are of no training")
         return Contents(words, tensors["counts"], tensors["vectors"], tensors["w_out"], objective, settings)
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]!r} is missing; save the model again") from error
