@@ -11,6 +11,7 @@ after, mean and largest. The methods are those of w2vfast.codecs; docs/smaller-v
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections import deque
@@ -36,8 +37,8 @@ from w2vfast.vectors import Block, Vectors, VectorStream, stream_of
 __all__ = ["METHODS", "CompressedVectors", "Report", "compress", "compress_file", "open_compressed"]
 
 # Options by the method that takes them, each with the flag that sets it; those in NEEDED have no default.
-OPTIONS = {"binary": {"rotate": "--rotate"}, "pq": {"bytes_per_row": "--bytes"}, "prune": {"keep": "--keep"}}
-OPTIONS["svd"] = {"rank": "--rank"}
+OPTIONS = {"binary": {"rotate": "--rotate"}, "prune": {"keep": "--keep"}, "svd": {"rank": "--rank"}}
+OPTIONS["pq"] = {"bytes_per_row": "--bytes", "frequent": "--frequent"}
 NEEDED = {"keep", "rank"}
 DIRECTIONS = {"binary", "pq"}  # keep no lengths, and have nothing for a row of zeros
 
@@ -71,21 +72,21 @@ class _Errors:
 
     def report(self, codec: Codec, shape: tuple[int, int]) -> Report:
         V, D = shape
-        row = sum(np.dtype(dtype).itemsize * int(np.prod(size)) for dtype, size in codec.layout().values())
-        after = V * row + sum(array.nbytes for array in codecs.shared(codec).values())
+        after = sum(np.dtype(dtype).itemsize * math.prod(size) for dtype, size in codec.layout(V).values())
+        after += sum(array.nbytes for array in codecs.shared(codec).values())
         return Report(codecs.method_of(codec), V, D, 4 * V * D, after, self.total / max(self.rows, 1), self.largest)
 
 
 def compress(vectors: Vectors, to: str, **options: Any) -> tuple[CompressedVectors, Report]:
     """Return vectors in memory compressed by one of METHODS, and what that did.
 
-    `options` are the method's: `rotate` (binary), `bytes_per_row` (pq), `keep` (prune: a share, 0 to 1), `rank` (svd).
+    `options` are the method's: `rotate` (binary), `bytes_per_row` and `frequent` (pq), `keep` (prune: a share, 0 to 1), `rank` (svd).
     Raises InputError for others, for what the vectors cannot have, and for a row of zeros where only directions are kept.
     """
     codec = _fit(lambda: nullcontext(stream_of(vectors)), to, options)
     errors = _Errors()
     blocks = list(_encoded(_directed(stream_of(vectors), to).blocks, codec, errors))
-    arrays = {name: np.concatenate([arrays[name] for _, arrays in blocks]) for name in codec.layout()}
+    arrays = {name: np.concatenate([arrays[name] for _, arrays in blocks]) for name in codec.layout(len(vectors.words))}
     small = CompressedVectors(vectors.words, codec, arrays, vectors.counts)
     return small, errors.report(codec, vectors.shape)
 
@@ -148,8 +149,8 @@ def _directed(stream: VectorStream, to: str) -> VectorStream:
 def _encoded(blocks: Iterable[Block], codec: Codec, errors: _Errors) -> Iterator[tuple[list[str], Arrays]]:
     """Yield words with what the codec makes of their rows, made by as many threads as there are processors."""
 
-    def work(rows: NDArray[np.float32]) -> tuple[Arrays, NDArray[np.float64]]:
-        arrays = codec.encode(rows)
+    def work(rows: NDArray[np.float32], start: int) -> tuple[Arrays, NDArray[np.float64]]:
+        arrays = codec.encode(rows, start)
         return arrays, cosine_errors(rows, codec.decode(arrays))
 
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -162,8 +163,10 @@ def _encoded(blocks: Iterable[Block], codec: Codec, errors: _Errors) -> Iterator
             errors.add(found)
             return words, arrays
 
+        start = 0
         for words, rows in blocks:
-            ahead.append((words, pool.submit(work, rows)))
+            ahead.append((words, pool.submit(work, rows, start)))
+            start += len(words)
             if len(ahead) > 2 * workers:
                 yield next_one()
         while ahead:
@@ -196,7 +199,13 @@ def _main(argv: Sequence[str] | None) -> None:
     parser.add_argument("--to", required=True, choices=METHODS, help="the method")
     parser.add_argument("--rotate", action="store_const", const=True, help="binary: take the mean off and rotate first")
     parser.add_argument(
-        "--bytes", type=int, dest="bytes_per_row", metavar="N", help="pq: bytes a row (default: a quarter of D)"
+        "--bytes", type=int, dest="bytes_per_row", metavar="N", help="pq: bytes a row, in the mean (default: D / 4)"
+    )
+    parser.add_argument(
+        "--frequent",
+        type=float,
+        metavar="SHARE",
+        help="pq: the share of words, the first, that half of the bytes go to (default: 0.375; 0: all words alike)",
     )
     parser.add_argument("--keep", type=float, metavar="SHARE", help="prune: the share of values to keep, 0 to 1")
     parser.add_argument("--rank", type=int, metavar="R", help="svd: how many numbers a row keeps")

@@ -15,7 +15,7 @@ from w2vfast.vectors import BLOCK_ROWS, Block, VectorStream
 class CompressedVectors:
     """Words with what a codec made of their rows.
 
-    `words` has V distinct entries; `arrays` are those of `codec.layout()` with V in front; `counts` is int64 [V] or
+    `words` has V distinct entries; `arrays` are those of `codec.layout(V)`; `counts` is int64 [V] or
     None. numpy and usearch take the int8 and binary codes (`arrays["codes"]`) as they are.
     """
 
@@ -36,7 +36,16 @@ class CompressedVectors:
 
     def rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return the rows of some words, float32 [n, D]."""
-        return self.codec.decode({name: array[ids] for name, array in self.arrays.items()})
+        ids = np.asarray(ids)
+        # Some arrays may end early: rows that are in all of them come first.
+        least = min(map(len, self.arrays.values()))
+        order = np.argsort(ids >= least, kind="stable")
+        sorted_ids = ids[order]
+        rows = np.empty((len(ids), self.codec.vector_size), dtype=np.float32)
+        rows[order] = self.codec.decode(
+            {name: array[sorted_ids[sorted_ids < len(array)]] for name, array in self.arrays.items()}
+        )
+        return rows
 
     def stream(self) -> VectorStream:
         """Return all rows as a stream."""

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from w2vfast.vectors import VectorStream
 
 METHODS = ("int8", "int4", "binary", "pq", "prune", "svd")
-SHARED = {"mean", "rotation", "length", "directions", "codebooks"}  # what codecs call their arrays
+# What codecs call their arrays.
+SHARED = {"mean", "rotation", "length", "directions", "codebooks", "turn", "finer_codebooks", "finer_turn"}
 Arrays = dict[str, NDArray[Any]]
+Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
 Passes = Callable[[], AbstractContextManager[VectorStream]]
 
 
@@ -34,11 +36,14 @@ class Codec(Protocol):
     def vector_size(self) -> int:
         """D."""
 
-    def layout(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-        """Return the dtype and shape of what a row becomes, by name; of n rows each array has n in front."""
+    def layout(self, rows: int) -> Layout:
+        """Return the dtypes and shapes, by name, of the arrays that `rows` rows become.
 
-    def encode(self, rows: NDArray[np.float32]) -> Arrays:
-        """Return what rows, float32 [n, D], become."""
+        An array that holds something of the first rows only is shorter than the others.
+        """
+
+    def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
+        """Return what rows, float32 [n, D], become, which are those from row `start` on."""
 
     def decode(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the rows, float32 [n, D], C-contiguous, that arrays stand for."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.codecs import Arrays, Passes
+from w2vfast.codecs import Arrays, Layout, Passes
 from w2vfast.errors import InputError
 from w2vfast.moments import moments, sample, unit
 
@@ -29,19 +29,19 @@ class Codec:
     vector_size: int
     mean: NDArray[np.float32] | None = None  # [D]
     rotation: NDArray[np.float32] | None = None  # [D, D], orthogonal
-    length: NDArray[np.float32] | None = None  # []
+    length: NDArray[np.float32] | None = None  # [1]
 
     def __post_init__(self) -> None:
         D = self.vector_size
         found = [None if a is None else a.shape for a in (self.mean, self.rotation, self.length)]
-        if found not in ([None] * 3, [(D,), (D, D), ()]):
+        if found not in ([None] * 3, [(D,), (D, D), (1,)]):
             raise ValueError(f"mean, rotation and length are {found}, which does not go with {D} dimensions")
 
-    def layout(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-        """Return the dtype and shape of what a row becomes."""
-        return {"codes": (np.uint8, (-(-self.vector_size // 8),))}
+    def layout(self, rows: int) -> Layout:
+        """Return the dtype and shape of what so many rows become."""
+        return {"codes": (np.uint8, (rows, -(-self.vector_size // 8)))}
 
-    def encode(self, rows: NDArray[np.float32]) -> Arrays:
+    def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
         """Return codes."""
         if self.mean is not None and self.rotation is not None:
             rows = (unit(rows) - self.mean) @ self.rotation
@@ -73,4 +73,4 @@ def fit(passes: Passes, *, rotate: bool = False) -> Codec:
     for _ in range(ROUNDS):
         left, _, right = np.linalg.svd(centred.T @ np.sign(centred @ rotation))
         rotation = left @ right
-    return Codec(D, mean, rotation.astype(np.float32), np.float32(length).reshape(()))
+    return Codec(D, mean, rotation.astype(np.float32), np.full(1, length, dtype=np.float32))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.codecs import Arrays, Passes
+from w2vfast.codecs import Arrays, Layout, Passes
 
 MIDDLE = 7.5
 SHARES = (1.0, 0.85, 0.72)
@@ -24,11 +24,11 @@ class Codec:
 
     vector_size: int
 
-    def layout(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-        """Return the dtype and shape of what a row becomes."""
-        return {"scales": (np.float32, ()), "codes": (np.uint8, (-(-self.vector_size // 2),))}
+    def layout(self, rows: int) -> Layout:
+        """Return the dtype and shape of what so many rows become."""
+        return {"scales": (np.float32, (rows,)), "codes": (np.uint8, (rows, -(-self.vector_size // 2)))}
 
-    def encode(self, rows: NDArray[np.float32]) -> Arrays:
+    def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
         """Return codes and scales; a row of zeros has the scale 0."""
         largest = np.abs(rows).max(axis=1)
         best = np.full(len(rows), -np.inf, dtype=np.float32)

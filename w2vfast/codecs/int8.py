@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.codecs import Arrays, Passes
+from w2vfast.codecs import Arrays, Layout, Passes
 
 LARGEST = 127
 LEAST = 1e-35  # below it a row counts as this long: 127 / max |x| would be infinite
@@ -22,11 +22,11 @@ class Codec:
 
     vector_size: int
 
-    def layout(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-        """Return the dtype and shape of what a row becomes."""
-        return {"scales": (np.float32, ()), "codes": (np.int8, (self.vector_size,))}
+    def layout(self, rows: int) -> Layout:
+        """Return the dtype and shape of what so many rows become."""
+        return {"scales": (np.float32, (rows,)), "codes": (np.int8, (rows, self.vector_size))}
 
-    def encode(self, rows: NDArray[np.float32]) -> Arrays:
+    def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
         """Return codes and scales."""
         largest = np.maximum(np.maximum(rows.max(axis=1), -rows.min(axis=1)), np.float32(LEAST))
         codes = rows * (np.float32(LARGEST) / largest)[:, None]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.codecs import Arrays, Passes
+from w2vfast.codecs import Arrays, Layout, Passes
 from w2vfast.errors import InputError
 
 
@@ -25,11 +25,11 @@ class Codec:
         if not 1 <= self.kept <= self.vector_size:
             raise ValueError(f"{self.kept} values of {self.vector_size} cannot be kept")
 
-    def layout(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-        """Return the dtype and shape of what a row becomes."""
-        return {"values": (np.float32, (self.kept,)), "mask": (np.uint8, (-(-self.vector_size // 8),))}
+    def layout(self, rows: int) -> Layout:
+        """Return the dtype and shape of what so many rows become."""
+        return {"values": (np.float32, (rows, self.kept)), "mask": (np.uint8, (rows, -(-self.vector_size // 8)))}
 
-    def encode(self, rows: NDArray[np.float32]) -> Arrays:
+    def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
         """Return values and masks."""
         at = np.sort(np.argpartition(-np.abs(rows), self.kept - 1, axis=1)[:, : self.kept], axis=1)
         mask = np.zeros(rows.shape, dtype=np.bool_)

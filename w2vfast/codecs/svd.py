@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast.codecs import Arrays, Passes
+from w2vfast.codecs import Arrays, Layout, Passes
 from w2vfast.errors import InputError
 from w2vfast.moments import moments
 
@@ -27,11 +27,11 @@ class Codec:
         if self.directions.ndim != 2 or self.directions.shape[1] != self.vector_size:
             raise ValueError(f"directions are {self.directions.shape}, not [r, {self.vector_size}]")
 
-    def layout(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-        """Return the dtype and shape of what a row becomes."""
-        return {"factors": (np.float32, (len(self.directions),))}
+    def layout(self, rows: int) -> Layout:
+        """Return the dtype and shape of what so many rows become."""
+        return {"factors": (np.float32, (rows, len(self.directions)))}
 
-    def encode(self, rows: NDArray[np.float32]) -> Arrays:
+    def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
         """Return factors."""
         return {"factors": rows @ self.directions.T}
 

@@ -44,14 +44,15 @@ def open_file(path: PathLike, limit: int | None, stack: contextlib.ExitStack) ->
     if codec is None:
         names, size = ["vectors"], file.get_slice("vectors").get_shape()[1]
     else:
-        names, size = list(codec.layout()), codec.vector_size
+        names, size = list(codec.layout(total)), codec.vector_size
     tables = {name: file.get_slice(name) for name in names}
+    ends = {name: table.get_shape()[0] for name, table in tables.items()}
 
     def blocks() -> Iterator[Block]:
         for start in range(0, rows, BLOCK_ROWS):
             end = min(start + BLOCK_ROWS, rows)
             words = _words(text, offsets[start : end + 1])
-            arrays = {name: table[start:end] for name, table in tables.items()}
+            arrays = {name: table[min(start, ends[name]) : min(end, ends[name])] for name, table in tables.items()}
             if codec is None:
                 yield words, np.ascontiguousarray(arrays["vectors"], dtype=np.float32)
             else:
@@ -67,7 +68,7 @@ def open_compressed(path: PathLike) -> CompressedVectors:
         codec = _codec(path, file, len(offsets) - 1)
         if codec is None:
             raise InputError(f"{path}: its vectors are not compressed; read it with load_vectors")
-        arrays = {name: file.get_tensor(name) for name in codec.layout()}
+        arrays = {name: file.get_tensor(name) for name in codec.layout(len(offsets) - 1)}
     return CompressedVectors(_words(text, offsets), codec, arrays, counts)
 
 
@@ -130,7 +131,7 @@ def write_compressed(
 
 
 def _row_tensors(codec: Codec, rows: int) -> Tensors:
-    return [(name, np.dtype(dtype), (rows, *shape)) for name, (dtype, shape) in codec.layout().items()]
+    return [(name, np.dtype(dtype), shape) for name, (dtype, shape) in codec.layout(rows).items()]
 
 
 def _write(
@@ -157,8 +158,9 @@ def _write(
         for name, dtype, _ in tensors:
             piece = np.ascontiguousarray(arrays[name], dtype=dtype.newbyteorder("<"))
             if len(tensors) > 1 or not row:
-                file.seek(places[name] + row * (piece.nbytes // len(words)))
+                file.seek(places[name])
             file.write(piece.data)
+            places[name] += piece.nbytes
         encoded = encode(words)
         offsets[row + 1 : row + 1 + len(words)] = [len(word) for word in encoded]
         row += len(words)
