@@ -35,7 +35,9 @@ def plain(vectors: Vectors, queries: np.ndarray, count: int) -> np.ndarray:
 @pytest.mark.parametrize(("rows", "count"), [(1, 3), (30, 30), (2500, 7), (4200, 2100)])
 def test_blocks_find_what_plain_float64_finds(rows: int, count: int) -> None:
     vectors = clustered(rows)
-    queries = np.random.default_rng(1).normal(size=(search.BLOCK_QUERIES + 3 if count < 10 else 5, 12)).astype(np.float32)
+    queries = (
+        np.random.default_rng(1).normal(size=(search.BLOCK_QUERIES + 3 if count < 10 else 5, 12)).astype(np.float32)
+    )
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     found, cosines = search.exact(vectors, queries, count)
     assert found.shape == (len(queries), min(count, rows))

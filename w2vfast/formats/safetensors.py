@@ -46,19 +46,27 @@ def open_file(path: PathLike, limit: int | None, stack: contextlib.ExitStack) ->
     else:
         names, size = list(codec.layout(total)), codec.vector_size
     tables = {name: file.get_slice(name) for name in names}
-    ends = {name: table.get_shape()[0] for name, table in tables.items()}
 
     def blocks() -> Iterator[Block]:
         for start in range(0, rows, BLOCK_ROWS):
             end = min(start + BLOCK_ROWS, rows)
             words = _words(text, offsets[start : end + 1])
-            arrays = {name: table[min(start, ends[name]) : min(end, ends[name])] for name, table in tables.items()}
+            arrays = {name: _rows(table, start, end) for name, table in tables.items()}
             if codec is None:
                 yield words, np.ascontiguousarray(arrays["vectors"], dtype=np.float32)
             else:
                 yield words, codec.decode(arrays)
 
     return VectorStream(rows, size, blocks(), None if counts is None else counts[:rows])
+
+
+def _rows(table: Any, start: int, end: int) -> NDArray[Any]:
+    """Return rows of a tensor, none where it ends before (safetensors refuses such a slice)."""
+    rows, *shape = table.get_shape()
+    if start >= rows:
+        return np.zeros((0, *shape), dtype=np.uint8)
+    found: NDArray[Any] = table[start : min(end, rows)]
+    return found
 
 
 def open_compressed(path: PathLike) -> CompressedVectors:
@@ -123,7 +131,11 @@ def write(stream: VectorStream, file: IO[bytes]) -> None:
 
 
 def write_compressed(
-    codec: Codec, rows: int, counts: NDArray[np.int64] | None, blocks: Iterable[tuple[list[str], Arrays]], file: IO[bytes]
+    codec: Codec,
+    rows: int,
+    counts: NDArray[np.int64] | None,
+    blocks: Iterable[tuple[list[str], Arrays]],
+    file: IO[bytes],
 ) -> None:
     """Write a compressed file from blocks of words with what the codec made of their rows, `rows` in all."""
     held = {CODEC: codecs.method_of(codec)} | {name: str(number) for name, number in codecs.numbers(codec).items()}
@@ -149,7 +161,9 @@ def _write(
     tensors = sorted(tensors, key=lambda tensor: -tensor[1].itemsize)
     entries = [(name, array.dtype, array.shape) for name, array in fixed.items()] + tensors
     lengths = [dtype.itemsize * math.prod(shape) for _, dtype, shape in entries]
-    places = dict(zip([name for name, *_ in entries], itertools.accumulate(lengths, initial=HEADER_BYTES), strict=False))
+    places = dict(
+        zip([name for name, *_ in entries], itertools.accumulate(lengths, initial=HEADER_BYTES), strict=False)
+    )
     for name, array in fixed.items():
         file.seek(places[name])
         file.write(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).data)
