@@ -25,6 +25,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("int8", "", {}),
     ("int4", "", {}),
     ("pq", "", {}),
+    ("pq", "--bytes 21", {"bytes_per_row": 21}),
     ("svd", "--rank 50", {"rank": 50}),
     ("prune", "--keep 0.25", {"keep": 0.25}),
     ("binary", "", {}),
@@ -59,9 +60,8 @@ def draw(rows: list[dict[str, str]]) -> None:
 
     figure, axes = pyplot.subplots(1, len(MEASURES), figsize=(13, 4))
     for axis, (name, label) in zip(axes, MEASURES.items(), strict=True):
-        for size, colour in zip(
-            sorted({row["vector_size"] for row in rows}, key=int), ("#d9572b", "#5b9bd5"), strict=False
-        ):
+        sizes = sorted({row["vector_size"] for row in rows}, key=int)
+        for size, colour in zip(sizes, ("#d9572b", "#5b9bd5"), strict=True):
             for row in (row for row in rows if row["vector_size"] == size):
                 x, y = 4 * int(size) / float(row["times_smaller"]), float(row[name])
                 axis.plot(x, y, "o", color=colour, label=f"D = {size}" if row["method"] == "float32" else None)

@@ -172,7 +172,7 @@ def test_what_is_refused_writes_nothing(
 
 def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     save_vectors(example(50), tmp_path / "a.safetensors")
-    with pytest.raises(InputError, match="written as .safetensors"):
+    with pytest.raises(InputError, match=r"written as \.safetensors"):
         compress_file(tmp_path / "a.safetensors", tmp_path / "b.bin", "int8")
     with pytest.raises(InputError, match="is the file to be read"):
         compress_file(tmp_path / "a.safetensors", tmp_path / "a.safetensors", "int8")

@@ -63,7 +63,22 @@ def test_pca_keeps_what_varies_most_of_what_is_left(tmp_path: Path, remove: int 
 
 
 def test_the_command_measures_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "tiger cat car automobile book paper king queen computer keyboard plane train love sex".split()
+    words = [
+        "tiger",
+        "cat",
+        "car",
+        "automobile",
+        "book",
+        "paper",
+        "king",
+        "queen",
+        "computer",
+        "keyboard",
+        "plane",
+        "train",
+        "love",
+        "sex",
+    ]
     values = np.random.default_rng(0).normal(size=(len(words), 200)).astype(np.float32)
     save_vectors(Vectors(words, values), tmp_path / "a.bin")
     arguments = [str(tmp_path / "a.bin"), "-o", str(tmp_path / "b.bin"), "--all-but-the-top", "--unit"]

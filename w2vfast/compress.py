@@ -80,8 +80,9 @@ class _Errors:
 def compress(vectors: Vectors, to: str, **options: Any) -> tuple[CompressedVectors, Report]:
     """Return vectors in memory compressed by one of METHODS, and what that did.
 
-    `options` are the method's: `rotate` (binary), `bytes_per_row` and `frequent` (pq), `keep` (prune: a share, 0 to 1), `rank` (svd).
-    Raises InputError for others, for what the vectors cannot have, and for a row of zeros where only directions are kept.
+    `options` are the method's: `rotate` (binary), `bytes_per_row` and `frequent` (pq), `keep` (prune: a share, 0 to 1),
+    `rank` (svd). Raises InputError for others, for what the vectors cannot have, and for a row of zeros where only
+    directions are kept.
     """
     codec = _fit(lambda: nullcontext(stream_of(vectors)), to, options)
     errors = _Errors()
@@ -221,7 +222,8 @@ def _main(argv: Sequence[str] | None) -> None:
             f"{report.vectors:,} vectors of {report.vector_size} dimensions by {report.method}: {options.output}\n"
             f"{report.bytes_before:,} bytes of vectors before, {report.bytes_after:,} after "
             f"({report.bytes_before / report.bytes_after:.2f} times smaller)\n"
-            f"1 - cosine with the vectors before: {report.mean_error:.2g} in the mean, {report.largest_error:.2g} at most"
+            f"1 - cosine with the vectors before: {report.mean_error:.2g} in the mean, "
+            f"{report.largest_error:.2g} at most"
         )
 
 

@@ -3,7 +3,7 @@
     python -m w2vfast.postprocess vectors.bin -o better.bin --all-but-the-top
     python -m w2vfast.postprocess vectors.bin -o shorter.bin --pca 100 --unit
 
---all-but-the-top takes the mean and the directions of largest variance off (D / 100 of them unless told; Mu & Viswanath,
+--all-but-the-top takes the mean and the directions of largest variance off (D / 100 unless told; Mu & Viswanath,
 "All-but-the-top: simple and effective postprocessing for word representations", ICLR 2018), --pca keeps the directions
 of largest variance, --unit makes every row 1 long; in this order. The covariance is summed in float64 while the rows
 stream by, once, and a second pass writes: neither file need fit in memory. Exit code 2 on bad input.

@@ -40,7 +40,8 @@ class Vectors:
 
     def rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return a copy of the rows of some words, float32 [n, D]."""
-        return self.vectors[ids]
+        taken: NDArray[np.float32] = self.vectors[ids]
+        return taken
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ A codec is a frozen value whose fields are what all rows share: numbers, and arr
 its name and has
 
     Codec(vector_size, ...)   the value; raises ValueError, in one line, for fields that do not fit each other
-    fit(passes, ...)          a codec for the vectors that `passes` streams, once each time it is called; its options are
-                              the keyword arguments
+    fit(passes, ...)          a codec for the vectors that `passes` streams, once each time it is called; its options
+                              are the keyword arguments
 
 Lengths are kept by int8, int4, prune and svd; binary and pq keep directions only and give rows of length 1.
 """

@@ -49,8 +49,8 @@ class Codec:
 
     def decode(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the rows of length 1, or about 1, that signs stand for."""
-        signs = np.unpackbits(arrays["codes"], axis=1, count=self.vector_size) * np.float32(2) - np.float32(1)
-        signs *= np.float32(self.vector_size**-0.5)
+        ones = np.unpackbits(arrays["codes"], axis=1, count=self.vector_size).astype(np.float32)
+        signs: NDArray[np.float32] = (ones - np.float32(0.5)) * np.float32(2 * self.vector_size**-0.5)
         if self.mean is None or self.rotation is None or self.length is None:
             return signs
         return signs @ (self.rotation.T * self.length) + self.mean

@@ -34,7 +34,8 @@ class Codec:
 
     def decode(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return scale * code."""
-        return np.multiply(arrays["codes"], arrays["scales"][:, None], dtype=np.float32)
+        rows: NDArray[np.float32] = np.multiply(arrays["codes"], arrays["scales"][:, None], dtype=np.float32)
+        return rows
 
 
 def fit(passes: Passes) -> Codec:
