@@ -1,9 +1,9 @@
 """pq: product quantisation: a row is cut into M pieces, and each piece is the nearest of 256 learnt ones, a byte.
 
 Rows have length 1 before. They are turned to their principal axes, dealt out so that the pieces vary alike (Jégou,
-Douze & Schmid, "Product quantization for nearest neighbor search", PAMI 2011; the turn is the parametric solution of Ge,
-He, Ke & Sun, "Optimized product quantization", CVPR 2013). What is left of the first F rows, the most frequent words, is
-quantised once more in the same way: words are not used alike, and bytes go where they are read.
+Douze & Schmid, "Product quantization for nearest neighbor search", PAMI 2011; the turn is the parametric solution of
+Ge, He, Ke & Sun, "Optimized product quantization", CVPR 2013). What is left of the first F rows, the most frequent
+words, is quantised once more in the same way: words are not used alike, and bytes go where they are read.
 
 faiss learns the pieces and finds the nearest; reading needs numpy alone.
 """

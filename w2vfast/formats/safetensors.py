@@ -1,7 +1,7 @@
 """Vectors as one safetensors file: tensors `vectors`, `words` (UTF-8 bytes), `offsets` and, where known, `counts`.
 
-A compressed file has in place of `vectors` what its codec makes of rows, the arrays that all rows share, and in its metadata
-the codec's name and numbers. What is written of other tensors (models, checkpoints) is made here too.
+A compressed file has in place of `vectors` what its codec makes of rows, the arrays that all rows share, and in its
+metadata the codec's name and numbers. What is written of other tensors (models, checkpoints) is made here too.
 """
 
 import contextlib
