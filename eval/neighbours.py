@@ -4,26 +4,32 @@ import difflib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from w2vfast.errors import InputError
-from w2vfast.eval.datasets import lengths, unit_rows
+from w2vfast.eval.datasets import unit_rows
+from w2vfast.eval.search import Index, exact
 from w2vfast.formats import Vectors
 
 SUGGESTIONS = 5
 
 
-def nearest(vectors: Vectors, words: Sequence[str], *, topn: int = 10) -> dict[str, list[tuple[str, float]]]:
-    """Return each word's `topn` neighbours with their cosines, nearest first.
+def nearest(
+    vectors: Vectors, words: Sequence[str], *, topn: int = 10, index: Index | None = None
+) -> dict[str, list[tuple[str, float]]]:
+    """Return each word's `topn` neighbours with their cosines, nearest first; an index of the vectors finds most.
 
     Raises InputError for an unknown word, with the nearest spellings, and for a vector without a direction.
     """
     _check_topn(topn)
     rows = rows_of(vectors, words)
-    cosines = unit_rows(vectors, np.array(rows)) @ vectors.vectors.T / lengths(vectors)
-    return {word: _top(vectors, line, [row], topn) for word, row, line in zip(words, rows, cosines, strict=True)}
+    found = _search(vectors, unit_rows(vectors, np.array(rows)), topn + 1, index)
+    return {word: _top(vectors, line, {row}, topn) for word, row, line in zip(words, rows, found, strict=True)}
 
 
-def complete_analogy(vectors: Vectors, a: str, b: str, c: str, *, topn: int = 10) -> list[tuple[str, float]]:
+def complete_analogy(
+    vectors: Vectors, a: str, b: str, c: str, *, topn: int = 10, index: Index | None = None
+) -> list[tuple[str, float]]:
     """Return the words d nearest to b - a + c (3CosAdd): a is to b as c is to d; a, b and c are left out.
 
     The number beside a word is its cosine with the sum, as in gensim's `most_similar`. Raises as `nearest` does.
@@ -35,7 +41,7 @@ def complete_analogy(vectors: Vectors, a: str, b: str, c: str, *, topn: int = 10
     length = float(np.linalg.norm(target))
     if length == 0:
         raise InputError(f"{b} - {a} + {c} is zero: it has no nearest word")
-    return _top(vectors, vectors.vectors @ (target / length) / lengths(vectors), rows, topn)
+    return _top(vectors, _search(vectors, (target / length)[None], topn + 3, index)[0], set(rows), topn)
 
 
 def rows_of(vectors: Vectors, words: Sequence[str]) -> list[int]:
@@ -76,7 +82,13 @@ def _check_topn(topn: int) -> None:
         raise InputError(f"the number of neighbours must be at least 1, not {topn}")
 
 
-def _top(vectors: Vectors, cosines: np.ndarray, without: Sequence[int], topn: int) -> list[tuple[str, float]]:
-    order = np.argsort(-cosines, kind="stable")[: topn + len(set(without))]
-    kept = [row for row in order.tolist() if row not in without][:topn]
-    return [(vectors.words[row], float(cosines[row])) for row in kept]
+def _search(
+    vectors: Vectors, queries: NDArray[np.float32], count: int, index: Index | None
+) -> list[list[tuple[int, float]]]:
+    rows, cosines = exact(vectors, queries, count) if index is None else index.search(queries, count)
+    return [list(zip(*line, strict=True)) for line in zip(rows.tolist(), cosines.tolist(), strict=True)]
+
+
+def _top(vectors: Vectors, found: list[tuple[int, float]], without: set[int], topn: int) -> list[tuple[str, float]]:
+    kept = [(vectors.words[row], cosine) for row, cosine in found if row >= 0 and row not in without]
+    return kept[:topn]

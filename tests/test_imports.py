@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {
     "w2vfast": ROOT / "w2vfast",
     "w2vfast.formats": ROOT / "w2vfast" / "formats",
+    "w2vfast.codecs": ROOT / "w2vfast" / "codecs",
     "w2vfast.predictions": ROOT / "w2vfast" / "predictions",
     "w2vfast.kernels": ROOT / "kernels",
     "w2vfast.eval": ROOT / "eval",
@@ -22,8 +23,9 @@ CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "m
 LAYERS = [
     *("errors", "optional", "stopwatch", "config", "command", "files", "memory"),
     *("vocab", "no_text", "inputs", "blocks", "tokens", "encoder", "interner", "corpus"),
-    *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
-    *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
+    *("vectors", "moments", "codecs", "compressed"),
+    *("formats.words", "formats.binary", "formats.text", "formats.word2vec"),
+    *("formats.keyed_vectors", "formats.safetensors", "formats", "convert", "compress", "postprocess"),
     *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs"),
     *("predictions", "model_file", "prediction"),
     *("run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
@@ -104,7 +106,7 @@ def test_layers_of_the_package(layer, path):
             known = name in CONTRACT or (layer == "objectives" and name.startswith("w2vfast.kernels.objectives."))
             assert known, f"{layer} imports {name}"
         elif name.startswith("w2vfast.eval"):
-            assert layer in ("scoring", "demo"), f"{layer} imports {name}"
+            assert layer in ("postprocess", "scoring", "demo"), f"{layer} imports {name}"
         else:
             assert name.removeprefix("w2vfast.") in below, f"{layer} imports {name}"
 

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 mypy=$(realpath --no-symlinks "${1:-mypy}")
 rm -rf build/typecheck
 mkdir -p build/typecheck/w2vfast
-for entry in w2vfast/*.py w2vfast/py.typed w2vfast/formats w2vfast/predictions; do ln -s "$PWD/$entry" build/typecheck/w2vfast/; done
+for entry in w2vfast/*.py w2vfast/py.typed w2vfast/codecs w2vfast/formats w2vfast/predictions; do ln -s "$PWD/$entry" build/typecheck/w2vfast/; done
 ln -s "$PWD/kernels" build/typecheck/w2vfast/kernels
 ln -s "$PWD/eval" build/typecheck/w2vfast/eval
 cd build/typecheck

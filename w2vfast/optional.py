@@ -11,6 +11,12 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def require(package: str, what: str, *, extra: str) -> None:
+    """Raise InputError, with the command that installs it, if a package that `what` needs is missing."""
+    if not is_installed(package):
+        raise InputError(f"{what} needs {package}: pip install 'w2vfast[{extra}]'")
+
+
 def require_gensim(what: str, *, instead: str = "") -> Path:
     """Return the folder of the installed gensim, which is not imported.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,17 @@ class Vectors:
             raise ValueError(f"{len(self.words)} words do not go with {len(self.vectors)} vectors")
         if self.counts is not None and (self.counts.shape != (len(self.words),) or self.counts.dtype != np.int64):
             raise ValueError(f"counts must be an int64 array of shape [{len(self.words)}]")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """V and D."""
+        V, D = self.vectors.shape
+        return V, D
+
+    def rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return a copy of the rows of some words, float32 [n, D]."""
+        taken: NDArray[np.float32] = self.vectors[ids]
+        return taken
 
 
 @dataclass(frozen=True)
