@@ -26,16 +26,16 @@ from w2vfast import __version__, backends, model_file
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
-from w2vfast.errors import InputError
+from w2vfast.errors import DivergenceError, InputError
 from w2vfast.files import sync_folder, write_synced
 from w2vfast.formats.safetensors import PIECE_BYTES, pieces
 from w2vfast.jobs import Work
 from w2vfast.kernels.contract import Job, Mined, Mining, Step
 from w2vfast.kernels.mapped import blocks
-from w2vfast.run import RunState
-from w2vfast.scoring import Tables
+from w2vfast.run import RunState, Tables
 from w2vfast.stopwatch import Seconds
 from w2vfast.tiles import TileSettings
+from w2vfast.vectors import all_finite
 
 FORMAT = "w2vfast checkpoint"
 VERSION = 1
@@ -334,8 +334,8 @@ class Keeper:
     def _write(self, contents: Contents) -> None:
         try:
             assert contents.tables is not None
-            if not all(map(_finite, contents.tables)):
-                raise InputError("no checkpoint is written of tables that hold NaN or infinity; lower alpha")
+            if not all_finite(contents.tables):
+                raise DivergenceError("training diverged (the vectors are not finite): lower alpha")
             self._folder.save(self._about, contents, self._stop)
             self._written, self._failure, self._warned = contents.state, None, False
         except Exception as error:  # `_finish` raises it where the run goes on
@@ -433,11 +433,6 @@ def _watched(data: Iterator[bytes | memoryview], checksum: Any, stop: threading.
             raise InterruptedError("interrupted")
         checksum.update(piece)
         yield piece
-
-
-def _finite(table: NDArray[np.float32]) -> bool:
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isfinite(table.sum(dtype=np.float64)))
 
 
 def _short(value: Any) -> str:

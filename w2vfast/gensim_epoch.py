@@ -19,6 +19,7 @@ from w2vfast.kernels.huffman import Tree
 from w2vfast.kernels.mapped import release
 from w2vfast.run import Pace, diverged
 from w2vfast.tokens import Ids
+from w2vfast.vectors import all_finite
 
 # Options that gensim's class does not have; they are a model's attributes of the same names.
 EXTRAS = (
@@ -125,8 +126,9 @@ class Training:
                 on_progress(done, min(1.0, (before + place) / expected))
             before += len(tokens)
             self._model.draw_epochs += 1
-        if step is not None:
-            step.tables()  # brings the model's arrays up to date
+        # The tables are asked for in any case: that brings the model's arrays up to date.
+        if step is not None and work is not None and not all_finite(step.tables()):
+            raise diverged(work, config, "the vectors are not finite")
         return whole
 
     def _begin(self, tokens: Ids, expected: int) -> tuple[Step, Work, Config]:

@@ -33,8 +33,8 @@ from w2vfast.gensim_bridge import (
     warned_of_letters,
     why_empty,
 )
-from w2vfast.gensim_epoch import EXTRAS, Training, objective_of, output_table
-from w2vfast.gensim_vectors import mended, plain
+from w2vfast.gensim_epoch import EXTRAS, Training, objective_of, output_table, output_tables
+from w2vfast.gensim_vectors import mended, plain, refuse_infinite
 from w2vfast.kernels.contract import StepResult
 from w2vfast.memory import trim
 from w2vfast.tokens import Ids
@@ -534,6 +534,11 @@ class Word2Vec(AfterGensim):
         super()._check_training_sanity(epochs=epochs, total_examples=total_examples, total_words=total_words, **kwargs)
 
     # Saving, loading, and plain gensim.
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model; gensim's `load` and ours read it. Raises InputError for tables with NaN or infinity."""
+        refuse_infinite(self.wv.vectors, *(getattr(self, name) for name in output_tables(self) if hasattr(self, name)))
+        super().save(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_call"}

@@ -20,8 +20,8 @@ from w2vfast.files import PathLike
 from w2vfast.formats import Vectors, check_writable
 from w2vfast.jobs import Work
 from w2vfast.kernels.contract import FixedOut, Job, Objective
-from w2vfast.run import Progress, Run, diverged
-from w2vfast.scoring import Evaluate, Scoring, Tables
+from w2vfast.run import Progress, Run, Tables
+from w2vfast.scoring import Evaluate, Scoring
 from w2vfast.stopwatch import Seconds, Stopwatch
 from w2vfast.vocab import Vocab, read_vocab, save_vocab
 
@@ -263,11 +263,10 @@ def _train(
         if request.stop is not None and not run.finished and request.stop():
             raise _stopped(now(), keeper, config)
     end = now()  # brings w_in and w_out up to date
+    run.finite_tables()
     if keeper is not None:
         keeper.end(end, needed=False)
     scores.restore_best(w_in, w_out)
-    if not (np.isfinite(w_in).all() and np.isfinite(w_out).all()):
-        raise diverged(work, config)
     _account(result, run, len(corpus.tokens), {"scan": scanned or Seconds(), "setup": setup} | end.spent)
     return result
 

@@ -23,7 +23,7 @@ from w2vfast.formats import binary, keyed_vectors, safetensors, text, word2vec
 from w2vfast.formats.keyed_vectors import from_keyed_vectors, to_keyed_vectors
 from w2vfast.formats.text import shortest_decimals
 from w2vfast.optional import require_gensim
-from w2vfast.vectors import Block, Vectors, VectorStream, collect, stream_of
+from w2vfast.vectors import Block, Vectors, VectorStream, all_finite, collect, stream_of
 
 __all__ = [
     "VectorStream",
@@ -93,9 +93,11 @@ def save_vectors(vectors: Vectors, path: PathLike, format: str | None = None) ->
     """Write a vectors file, whole or not at all, in the format that the suffix (or `format`) names.
 
     Text holds the shortest decimals that read back as the same float32; only .kv and .safetensors hold counts. Raises
-    InputError if the file cannot be written, and on a text or binary save for a word that is empty or holds white
-    space (ASCII; the readers of these formats split there).
+    InputError if the file cannot be written, for vectors that hold NaN or infinity, and on a text or binary save for a
+    word that is empty or holds white space (ASCII; the readers of these formats split there).
     """
+    if not all_finite([vectors.vectors]):
+        raise InputError(f"cannot write {path}: a vector holds NaN or infinity; train with a lower alpha")
     if _writable_format(path, format) == "kv":
         keyed_vectors.write(vectors, path)
     else:
