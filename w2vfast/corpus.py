@@ -150,7 +150,7 @@ def scan(
     What is no text (no_text.py) is refused, by the beginning of each file before any is read, and in the end by all the
     words, unless `force` is set.
 
-    Raises InputError for input that cannot be read or is no text, when fewer than two words are left, when the cache
+    Raises InputError for input that cannot be read, changes while it is read, or is no text, when fewer than two words are left, when the cache
     cannot be written, and when `scanner` is 'native' and was not built.
     """
     if workers < 1:
@@ -178,6 +178,7 @@ def scan(
                     stream.add(pieces)
                     if progress is not None:
                         progress(done + position, total)
+                text.refuse_change()
                 done += text.size or 0
                 name = text.name
             store.end_sentence()
