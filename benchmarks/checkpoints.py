@@ -23,7 +23,7 @@ COLUMNS = ("run", "checkpoints", "train_cpu", "train_wall", "process_cpu", "proc
 
 
 def run(corpus: str, every: float | None, options: Sequence[str], folder: Path) -> dict[str, float]:
-    """Train once, with a checkpoint every so many seconds or none; return times in seconds and how many were written."""
+    """Train once, with a checkpoint every so many seconds or none; return times, memory and how many there were."""
     words = [sys.executable, "-m", "w2vfast.train", corpus, "-o", str(folder / "v.bin"), "--json", *options]
     if every is not None:
         words += ["--checkpoint", str(folder / "state"), "--checkpoint-every", str(every)]
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each kind")
     arguments, options = parser.parse_known_args(argv)
     table = csv.writer(sys.stdout)
-    table.writerow(("with",) + COLUMNS)
+    table.writerow(("with", *COLUMNS))
     rows: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for number in range(arguments.runs):
         # The order turns round each time: what grows slower in the course of time hits both alike.

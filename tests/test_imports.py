@@ -26,7 +26,7 @@ LAYERS = [
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
     *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs"),
     *("predictions", "model_file", "prediction"),
-    *("run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
+    *("kept_scan", "run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
     *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),
 ]
 

@@ -28,10 +28,10 @@ from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
 from w2vfast.errors import DivergenceError, InputError
 from w2vfast.files import sync_folder, write_synced
-from w2vfast.formats.safetensors import PIECE_BYTES, pieces
+from w2vfast.formats.safetensors import pieces
 from w2vfast.jobs import Work
+from w2vfast.kept_scan import sum_of_ids
 from w2vfast.kernels.contract import Job, Mined, Mining, Step
-from w2vfast.kernels.mapped import blocks
 from w2vfast.run import RunState, Tables
 from w2vfast.stopwatch import Seconds
 from w2vfast.tiles import TileSettings
@@ -364,9 +364,7 @@ def mined_of(step: Step, job: Job) -> Mined | None:
 
 def fingerprint(corpus: EncodedCorpus, work: Work) -> dict[str, Any]:
     """Return by what a corpus is known again, with its vocabulary and what the objective made of them."""
-    ids, words, objective = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
-    for _, block in blocks(corpus.tokens, PIECE_BYTES // 4):
-        ids.update(np.ascontiguousarray(block).data)
+    words, objective = hashlib.sha256(), hashlib.sha256()
     words.update("\n".join(corpus.vocab.words).encode())
     words.update(corpus.vocab.counts.tobytes())
     arrays, rest = model_file.take_apart(work.job.objective)
@@ -377,7 +375,7 @@ def fingerprint(corpus: EncodedCorpus, work: Work) -> dict[str, Any]:
     return asdict(corpus.ledger) | {
         "vocabulary_size": len(corpus.vocab),
         "words": words.hexdigest(),
-        "ids": ids.hexdigest(),
+        "ids": corpus.ids_sha256 or sum_of_ids(corpus.tokens),
         "objective_arrays": objective.hexdigest(),
     }
 

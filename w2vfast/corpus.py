@@ -65,14 +65,17 @@ class EncodedCorpus:
     """The in-vocabulary words of a corpus as ids.
 
     `tokens` is int32 [n], in memory or memory-mapped; the sign bit (id | -2**31) marks the last one of a sentence.
-    `sentences` counts those that hold at least one in-vocabulary word. `close`, or leaving a `with` block, gives memory
-    and disk space back; the cache file has no name, so nothing stays behind in any case.
+    `sentences` counts those that hold at least one in-vocabulary word. `ids_sha256` is the checksum of the tokens'
+    bytes where it is known, `kept` the file where the scan is kept for later runs (kept_scan.py). `close`, or leaving a
+    `with` block, gives memory and disk space back; any other file that tokens lie in has no name: nothing stays behind.
     """
 
     tokens: Ids
     vocab: Vocab
     ledger: Ledger
     sentences: int
+    ids_sha256: str | None = None
+    kept: Path | None = None
 
     def close(self) -> None:
         """Let go of the ids; their memory or file goes with the last view of them."""
@@ -150,8 +153,8 @@ def scan(
     What is no text (no_text.py) is refused, by the beginning of each file before any is read, and in the end by all the
     words, unless `force` is set.
 
-    Raises InputError for input that cannot be read, changes while it is read, or is no text, when fewer than two words are left, when the cache
-    cannot be written, and when `scanner` is 'native' and was not built.
+    Raises InputError for input that cannot be read, changes while it is read, or is no text, when fewer than two words
+    are left, when the cache cannot be written, and when `scanner` is 'native' and was not built.
     """
     if workers < 1:
         raise InputError(f"workers must be at least 1, not {workers}")

@@ -19,6 +19,7 @@ from w2vfast.errors import InputError, Stopped
 from w2vfast.files import PathLike
 from w2vfast.formats import Vectors, check_writable
 from w2vfast.jobs import Work
+from w2vfast.kept_scan import scan_kept
 from w2vfast.kernels.contract import FixedOut, Job, Objective
 from w2vfast.run import Progress, Run, Tables
 from w2vfast.scoring import Evaluate, Scoring
@@ -44,6 +45,7 @@ class TrainResult:
     scores: list[dict[str, float]] = field(default_factory=list)  # epoch (as a fraction) and score of each evaluation
     seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train, evaluate
     cpu_seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train: of all threads
+    scan_kept: str | None = None  # the file where the scan is kept
     resumed_from: str | None = None  # the checkpoint
     resumed_at: float = 0.0  # epochs that were done there
 
@@ -94,7 +96,8 @@ def train_files(
 ) -> TrainResult:
     """Train on text files (or folders, or "-" for standard input) and return the vectors with their account.
 
-    `cache_dir` is where an encoded corpus goes that is too large for memory, if the config does not say. `tables` are
+    `cache_dir` is where an encoded corpus goes that is too large for memory, if the config does not name a folder where
+    it is kept. `tables` are
     W_in and W_out to start from, float32 [V, D], which are trained in place; they are made if not given. `evaluate`
     scores vectors (higher is better) in place of the config's `eval_set`. `on_scan` hears of bytes done and in all;
     `on_start` gets the result, still without vectors of any use, when all settings are known; `on_progress` hears about
@@ -138,10 +141,18 @@ def scan_files(
     cache_dir: Path | None = None,
     on_scan: Callable[[int, int | None], None] | None = None,
 ) -> EncodedCorpus:
-    """Encode text files with a config's options of that, for several calls of `train_corpus`."""
-    return scan(
-        inputs, **_scan_options(config, cache_dir), workers=config.workers, force=config.force, progress=on_scan
-    )
+    """Encode text files with a config's options of that, for several calls of `train_corpus`.
+
+    With the config's `cache_dir` the scan is kept there, and taken from there if the files are the same (kept_scan.py).
+    """
+    options = _scan_options(config, cache_dir) | {
+        "workers": config.workers,
+        "force": config.force,
+        "progress": on_scan,
+    }
+    if config.cache_dir is None:
+        return scan(inputs, **options)
+    return scan_kept(inputs, options.pop("cache_dir"), **options)
 
 
 def train_corpus(
@@ -237,6 +248,7 @@ def _train(
         backend=choice.name,
         backend_reason=choice.reason,
         tokens=asdict(corpus.ledger),
+        scan_kept=str(corpus.kept) if corpus.kept is not None else None,
         resumed_from=str(found.path) if found is not None else None,
         resumed_at=before.state.visited / len(corpus.tokens),
     )
