@@ -24,7 +24,7 @@ LAYERS = [
     *("vocab", "no_text", "inputs", "blocks", "tokens", "encoder", "interner", "corpus"),
     *("vectors", "formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert"),
-    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs"),
+    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room"),
     *("predictions", "model_file", "prediction"),
     *("kept_scan", "run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
     *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),

@@ -212,6 +212,8 @@ def test_a_resumed_run_does_not_read_the_text(backend, text, folder, tmp_path, m
     if backends.unavailable_reason(backend) is not None:
         pytest.skip(backends.unavailable_reason(backend))
     options = {"backend": backend, "workers": 1, "vector_size": 8, "epochs": 3, "sample": 0.0, "seed": 5}
+    if backend == "torch":
+        options |= {"tile": 64, "tokens_in_flight": 4096}
     whole = trainer.train_files([text], Config(**options))
     options |= {"cache_dir": str(folder), "checkpoint": str(tmp_path / "state"), "resume": True}
     with pytest.raises(Stopped):

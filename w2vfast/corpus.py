@@ -24,7 +24,7 @@ from w2vfast.errors import InputError
 from w2vfast.inputs import TextInput, expand_inputs, open_text, refuse_no_texts, total_size
 from w2vfast.interner import Piece, PythonInterner
 from w2vfast.kernels.mapped import blocks
-from w2vfast.memory import trim
+from w2vfast.memory import require, rss_bytes, trim
 from w2vfast.no_text import refuse_flawed
 from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab, encode_words, select_types
@@ -40,6 +40,7 @@ _NATIVE_STEP_BYTES = 1 << 25  # of a plain file; between two steps Ctrl-C is see
 _SENTENCE_BATCH = 1 << 16  # words
 # With max_vocab_size, ids are renumbered when this many have been given out, and this many times max_vocab_size.
 _RENUMBER_IDS = 1 << 19
+_LEAST_ROOM = 1 << 25  # bytes of memory that are left before the next block is read
 _IDS_PER_TYPE = 8
 
 
@@ -287,6 +288,8 @@ class _Stream:
         self._store = store
         self._options = options
         self._renumber = renumber
+        self._rss = rss_bytes() or 0  # before the scan
+        self._taken = 0  # since then, when it was last looked at
         pinned = len(options.vocab) if options.vocab is not None else 0
         # Bounds what grows with the types ever seen: tables over ids.
         self._renumber_at = (
@@ -296,10 +299,24 @@ class _Stream:
         )
 
     def add(self, pieces: list[Piece]) -> None:
+        """Store pieces. Raises InputError before what the scan holds would no longer fit in memory."""
+        self._refuse_lack_of_memory()
         for ids, ends_before, table in pieces:
             self._store.append(ids, ends_before, table)
         if self._renumber_at is not None and self._interner.next_id > self._renumber_at:
             self._store.renumber([self._interner.renumber()], self._renumber)
+
+    def _refuse_lack_of_memory(self) -> None:
+        """Raise InputError where tables that grow with the words seen could not grow once more."""
+        taken = (rss_bytes() or 0) - self._rss
+        if taken - self._taken < _LEAST_ROOM // 4:
+            return
+        self._taken = taken
+        require(
+            {"for the words to come": max(_LEAST_ROOM, taken // 2)},
+            f"{self._interner.read:,} words are read; set max_vocab_size, by which the rarest go while reading, or "
+            "give it more memory",
+        )
 
     def finish(self, text: str | None = None) -> EncodedCorpus:
         """Return the corpus; InputError if its words are those of no text, where `text` names it."""

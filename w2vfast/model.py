@@ -18,7 +18,7 @@ from typing import Any
 import gensim.models.word2vec as gensim_word2vec
 import numpy as np
 
-from w2vfast import encoder, gensim_corpus, inputs, plan
+from w2vfast import encoder, gensim_corpus, inputs, memory, plan
 from w2vfast.blocks import read_ahead
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
@@ -275,12 +275,25 @@ class Word2Vec(AfterGensim):
 
     def init_weights(self) -> None:
         """Reset the tables: vectors drawn from the seed as the command draws them, and zeros."""
+        self._refuse_lack_of_memory()
         if not len(self.wv.vectors) and self.seed is not None and gensims_loop(self) is None:
             self.wv.vectors = plan.initial_vectors(len(self.wv), self.wv.vector_size, int(self.seed))
         super().init_weights()
         if self.hs and self.negative > 0 and len(self.wv):
             output_table(self)  # joined now, so that who takes hold of syn1 and syn1neg sees them trained
         self.draw_epochs, self.loss_per_epoch = 0, []
+
+    def _refuse_lack_of_memory(self) -> None:
+        """Raise InputError if the tables to be made cannot fit in memory."""
+        V, D = len(self.wv), int(self.wv.vector_size)
+        memory.require(
+            {
+                "for the vectors": 0 if len(self.wv.vectors) else 4 * V * D,
+                "for the output table": 4 * V * D * (bool(self.hs) + (self.negative > 0)),
+            },
+            f"lower vector_size ({D}), have fewer words than {V:,} (a larger min_count, or max_final_vocab), or "
+            "give it more memory",
+        )
 
     def reset_from(self, other_model: Any) -> None:
         """Take over another model's vocabulary and reset the tables."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import backends, checkpoint, classes, jobs, model_file, plan, scoring, targets
+from w2vfast import backends, checkpoint, classes, jobs, model_file, plan, room, scoring, targets
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
 from w2vfast.errors import InputError, Stopped
@@ -227,7 +227,10 @@ def _train(
     work = work or jobs.prepare(corpus, config, choice, found.tile_settings(config, choice) if found else None)
     settings = _resolved_settings(config, work, choice)
     keeper, before = None, checkpoint.Contents()
+    room.refuse_lack_of_memory(work, config, choice, given=request.tables is not None, kept=request.folder is not None)
     if request.folder is not None:
+        size = room.table_bytes(work.job, config) * (2 if config.keep_best else 1)
+        room.refuse_lack_of_space(request.folder.path, size, "a checkpoint")
         corpus_known = checkpoint.fingerprint(corpus, work)
         if found is not None:
             found.refuse_other_corpus(corpus_known, settings)

@@ -10,7 +10,7 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "check_writable",
     "format_of",
     "from_keyed_vectors",
+    "least_bytes",
     "load_vectors",
     "open_vectors",
     "save_vectors",
@@ -75,6 +76,14 @@ def check_writable(path: PathLike, format: str | None = None) -> None:
             pass
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+
+
+def least_bytes(words: Sequence[str], vector_size: int, path: PathLike, format: str | None = None) -> int:
+    """Return how large a file of so many vectors will be at least."""
+    kind = format or format_of(path)
+    # Two in three characters of a vector's decimals are sure: sign, point, space and digits.
+    number = 8 if kind == "text" else 4
+    return len(words) * (number * vector_size + 1) + sum(map(len, words))
 
 
 def load_vectors(path: PathLike, *, limit: int | None = None) -> Vectors:
