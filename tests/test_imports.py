@@ -27,7 +27,7 @@ LAYERS = [
     *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room"),
     *("predictions", "model_file", "prediction"),
     *("kept_scan", "run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
-    *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),
+    *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "gensim_checkpoints", "model", "__init__"),
 ]
 
 

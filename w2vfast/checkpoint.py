@@ -58,6 +58,7 @@ class Contents:
     best: Tables | None = None
     mined: Mined | None = None
     spent: dict[str, Seconds] = field(default_factory=dict)  # on training and on scoring
+    more: dict[str, Any] = field(default_factory=dict)  # numbers of who conducts the run
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,8 @@ class Checkpoint:
         found = [(name, then.get(name), value) for name, value in corpus.items() if then.get(name) != value]
         self._refuse(found, "corpus")
         then = self.about["settings"]
-        self._refuse([(n, then[n], settings[n]) for n in CHOSEN if then[n] != settings[n]], "settings")
+        chosen = [(name, then[name], settings[name]) for name in CHOSEN if name in settings]
+        self._refuse([(name, before, now) for name, before, now in chosen if before != now], "settings")
 
     def _refuse(self, found: list[tuple[str, Any, Any]], what: str) -> None:
         if found:
@@ -126,7 +128,8 @@ class Checkpoint:
             mined = Mined(tensors["mined"], self.about["snapshot"]) if "mined" in tensors else None
             spent = {name: Seconds(**seconds) for name, seconds in self.about["spent"].items()}
             tables = tensors["w_in"], tensors["w_out"]
-            return Contents(RunState(**self.about["state"]), tables, best, mined, spent)
+            more = self.about.get("more", {})
+            return Contents(RunState(**self.about["state"]), tables, best, mined, spent, more)
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"cannot read {path}: {error}; begin anew with another --checkpoint folder") from error
 
@@ -204,6 +207,7 @@ class Folder:
                 "state": asdict(contents.state),
                 "snapshot": contents.mined.snapshot if contents.mined is not None else None,
                 "spent": {name: asdict(seconds) for name, seconds in contents.spent.items()},
+                "more": contents.more,
                 "tensors_sha256": checksum.hexdigest(),
             }
             text = json.dumps({"format": FORMAT, "format_version": VERSION, "sha256": _sum_of(content)} | content)
