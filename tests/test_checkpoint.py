@@ -18,7 +18,7 @@ import pytest
 from w2vfast import backends, checkpoint, trainer
 from w2vfast.checkpoint import Contents, Folder
 from w2vfast.config import Config
-from w2vfast.errors import InputError, Stopped
+from w2vfast.errors import DivergenceError, InputError, Stopped
 from w2vfast.kernels.contract import Mined
 from w2vfast.run import Run, RunState
 from w2vfast.stopwatch import Seconds
@@ -449,7 +449,7 @@ def test_tables_that_are_not_finite_are_not_written(folder):
     keeper = checkpoint.Keeper(folder, 60, ABOUT, RunState())
     broken = contents(5)
     broken.tables[1][3, 3] = np.nan
-    with pytest.raises(InputError, match="NaN or infinity"):
+    with pytest.raises(DivergenceError, match="the vectors are not finite"):
         keeper.end(broken, needed=True)
     assert equal(folder.newest().read(), contents(2))
 

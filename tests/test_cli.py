@@ -102,7 +102,10 @@ def test_a_corpus_in_the_cache_gives_the_same_vectors(themed_file, tmp_path, cap
     options = [*OPTIONS, "--cache-dir", cache, "--cache-above", "1000"]
     assert run(capsys, themed_file, "-o", tmp_path / "b.bin", *options)[0] == 0
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
-    assert not list(cache.iterdir())
+    (kept,) = cache.iterdir()
+    code, out, _ = run(capsys, themed_file, "-o", tmp_path / "c.bin", *options, "--json")
+    assert (code, json.loads(out)["scan_kept"]) == (0, str(kept))
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
 
 
 def test_backends_are_listed(capsys):

@@ -460,3 +460,33 @@ def test_an_error_of_the_iterator_comes_through() -> None:
 def test_a_ledger_that_does_not_add_up_is_refused() -> None:
     with pytest.raises(AssertionError, match="lost or counted twice"):
         Ledger(read=3, in_vocabulary=1, out_of_vocabulary=1, undecodable=0)
+
+
+# ---- Files that change while they are read ----
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda path: path.write_bytes(TEXT), id="cut"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes() + TEXT), id="longer"),
+        pytest.param(lambda path: os.utime(path, ns=(1, 1)), id="written-to"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, scanner: ScannerName, packed: bool, change: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(gzip.compress(os.urandom(1 << 18).hex().encode(), 1) if packed else TEXT * 5000)
+    done: list[int] = []
+
+    def progress(position: int, _: int | None) -> None:
+        if not done:
+            change(path)
+        done.append(position)
+
+    message = error_of([path], scanner=scanner, min_count=1, progress=progress, force=packed, _block_bytes=20_000)
+    assert message.startswith(f"{path} ")
+    assert re.search("while it was read|is cut short|is damaged", message)
+    assert "start again when it is complete" in message or "copy" in message

@@ -26,10 +26,10 @@ LAYERS = [
     *("vectors", "moments", "codecs", "compressed"),
     *("formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert", "compress", "postprocess"),
-    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs"),
+    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room"),
     *("predictions", "model_file", "prediction"),
-    *("run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
-    *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "model", "__init__"),
+    *("kept_scan", "run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
+    *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "gensim_checkpoints", "model", "__init__"),
 ]
 
 

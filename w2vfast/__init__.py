@@ -15,6 +15,8 @@ and, in place of gensim's class, which behaves the same and is many times slower
 
     from w2vfast import Word2Vec
 
+whose checkpoints a callback writes, `w2vfast.Checkpoints("folder")`.
+
 Importing this package loads none of torch, triton or gensim: they are imported where they are used.
 """
 
@@ -31,6 +33,7 @@ from w2vfast.config import Config  # noqa: E402
 from w2vfast.errors import DivergenceError, InputError  # noqa: E402
 
 if TYPE_CHECKING:
+    from w2vfast.gensim_checkpoints import Checkpoints as Checkpoints
     from w2vfast.model import Word2Vec as Word2Vec
     from w2vfast.prediction import load_model as load_model
 
@@ -39,19 +42,23 @@ __all__ = ["Config", "DivergenceError", "InputError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Return `load_model`, or `Word2Vec`, which loads gensim, when asked for; ImportError where gensim is missing."""
+    """Return what is loaded when asked for; `Word2Vec` and `Checkpoints` raise ImportError where gensim is missing."""
     if name == "load_model":
         from w2vfast.prediction import load_model
 
         return load_model
-    if name != "Word2Vec":
+    if name not in ("Word2Vec", "Checkpoints"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from w2vfast.optional import require_gensim
 
     try:
-        require_gensim("w2vfast.Word2Vec", instead="w2vfast.trainer, which trains without it,")
+        require_gensim(f"w2vfast.{name}", instead="w2vfast.trainer, which trains without it,")
     except InputError as error:
         raise ImportError(str(error)) from error
+    if name == "Checkpoints":
+        from w2vfast.gensim_checkpoints import Checkpoints
+
+        return Checkpoints
     from w2vfast.model import Word2Vec
 
     return Word2Vec

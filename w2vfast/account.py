@@ -25,6 +25,7 @@ def account(result: TrainResult, output: Path) -> dict[str, Any]:
         "loss_per_epoch": result.loss_per_epoch,
         "scores": result.scores,
         "peak_rss_bytes": peak_rss_bytes(),
+        "scan_kept": result.scan_kept,
         "resumed_from": result.resumed_from,
         "output": str(output),
     }
@@ -40,8 +41,12 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
         f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}\n"
         f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
-        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}" + _resumed(result)
+        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}" + _kept(result) + _resumed(result)
     )
+
+
+def _kept(result: TrainResult) -> str:
+    return "" if result.scan_kept is None else f"\nthe scan is kept in {result.scan_kept}"
 
 
 def _resumed(result: TrainResult) -> str:

@@ -26,16 +26,16 @@ from w2vfast import __version__, backends, model_file
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
-from w2vfast.errors import InputError
+from w2vfast.errors import DivergenceError, InputError
 from w2vfast.files import sync_folder, write_synced
-from w2vfast.formats.safetensors import PIECE_BYTES, pieces
+from w2vfast.formats.safetensors import pieces
 from w2vfast.jobs import Work
+from w2vfast.kept_scan import sum_of_ids
 from w2vfast.kernels.contract import Job, Mined, Mining, Step
-from w2vfast.kernels.mapped import blocks
-from w2vfast.run import RunState
-from w2vfast.scoring import Tables
+from w2vfast.run import RunState, Tables
 from w2vfast.stopwatch import Seconds
 from w2vfast.tiles import TileSettings
+from w2vfast.vectors import all_finite
 
 FORMAT = "w2vfast checkpoint"
 VERSION = 1
@@ -60,6 +60,7 @@ class Contents:
     best: Tables | None = None
     mined: Mined | None = None
     spent: dict[str, Seconds] = field(default_factory=dict)  # on training and on scoring
+    more: dict[str, Any] = field(default_factory=dict)  # numbers of who conducts the run
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,8 @@ class Checkpoint:
         found = [(name, then.get(name), value) for name, value in corpus.items() if then.get(name) != value]
         self._refuse(found, "corpus")
         then = self.about["settings"]
-        self._refuse([(n, then[n], settings[n]) for n in CHOSEN if then[n] != settings[n]], "settings")
+        chosen = [(name, then[name], settings[name]) for name in CHOSEN if name in settings]
+        self._refuse([(name, before, now) for name, before, now in chosen if before != now], "settings")
 
     def _refuse(self, found: list[tuple[str, Any, Any]], what: str) -> None:
         if found:
@@ -139,7 +141,8 @@ class Checkpoint:
             tables = tensors["w_in"], tensors["w_out"]
             if best is not None and [(a.shape, a.dtype) for a in best] != [(a.shape, a.dtype) for a in tables]:
                 raise ValueError("the best tables are not like the others")
-            return Contents(RunState(**self.about["state"]), tables, best, mined, spent)
+            more = self.about.get("more", {})
+            return Contents(RunState(**self.about["state"]), tables, best, mined, spent, more)
         except (OSError, SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise self._unusable(error) from error
 
@@ -220,6 +223,7 @@ class Folder:
                 "state": asdict(contents.state),
                 "snapshot": contents.mined.snapshot if contents.mined is not None else None,
                 "spent": {name: asdict(seconds) for name, seconds in contents.spent.items()},
+                "more": contents.more,
                 "tensors_sha256": checksum.hexdigest(),
             }
             text = json.dumps({"format": FORMAT, "format_version": VERSION, "sha256": _sum_of(content)} | content)
@@ -350,8 +354,8 @@ class Keeper:
     def _write(self, contents: Contents) -> None:
         try:
             assert contents.tables is not None
-            if not all(map(_finite, contents.tables)):
-                raise InputError("no checkpoint is written of tables that hold NaN or infinity; lower alpha")
+            if not all_finite(contents.tables):
+                raise DivergenceError("training diverged (the vectors are not finite): lower alpha")
             self._folder.save(self._about, contents, self._stop)
             self._written, self._failure, self._warned = contents.state, None, False
         except Exception as error:  # `_finish` raises it where the run goes on
@@ -380,9 +384,7 @@ def mined_of(step: Step, job: Job) -> Mined | None:
 
 def fingerprint(corpus: EncodedCorpus, work: Work) -> dict[str, Any]:
     """Return by what a corpus is known again, with its vocabulary and what the objective made of them."""
-    ids, words, objective = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
-    for _, block in blocks(corpus.tokens, PIECE_BYTES // 4):
-        ids.update(np.ascontiguousarray(block).data)
+    words, objective = hashlib.sha256(), hashlib.sha256()
     words.update("\n".join(corpus.vocab.words).encode())
     words.update(corpus.vocab.counts.tobytes())
     arrays, rest = model_file.take_apart(work.job.objective)
@@ -393,7 +395,7 @@ def fingerprint(corpus: EncodedCorpus, work: Work) -> dict[str, Any]:
     return asdict(corpus.ledger) | {
         "vocabulary_size": len(corpus.vocab),
         "words": words.hexdigest(),
-        "ids": ids.hexdigest(),
+        "ids": corpus.ids_sha256 or sum_of_ids(corpus.tokens),
         "objective_arrays": objective.hexdigest(),
     }
 
@@ -457,11 +459,6 @@ def _watched(data: Iterator[bytes | memoryview], checksum: Any, stop: threading.
             raise InterruptedError("interrupted")
         checksum.update(piece)
         yield piece
-
-
-def _finite(table: NDArray[np.float32]) -> bool:
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isfinite(table.sum(dtype=np.float64)))
 
 
 def _short(value: Any) -> str:

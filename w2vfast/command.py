@@ -102,7 +102,7 @@ class Signals:
 def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "interrupted") -> int:
     """Run a command and return its exit code, what went wrong being said in one line.
 
-    It is 2 for bad input and a diverged training, 130 for SIGINT, and 143 for SIGTERM.
+    It is 2 for bad input, a diverged training and a lack of memory, 130 for SIGINT, and 143 for SIGTERM.
     """
     try:
         command()
@@ -113,6 +113,13 @@ def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "
         return 1
     except (InputError, DivergenceError) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        told = f" ({error})" if str(error) else ""
+        print(
+            f"{program}: error: memory ran out{told}: lower --vector-size, raise --min-count, or give it more memory",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt as error:
         print(f"{program}: {error.args[0] if error.args else interrupted}", file=sys.stderr)

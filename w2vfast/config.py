@@ -231,11 +231,13 @@ class Config:
         None, "stop after so many scores in a row without a new best", minimum=1, hidden_default="never"
     )
     cache_dir: str | None = option(
-        None, "folder for the encoded corpus where it is too large for memory", hidden_default="beside the output"
+        None,
+        "folder where the scan is kept: a later run on the same files with the same options does not read them again",
+        hidden_default="none; ids too large for memory lie in a temporary file beside the output",
     )
     cache_above: int = option(
         CACHE_ABOVE,
-        "bytes of encoded corpus held in memory; larger ones go to --cache-dir (removed afterwards)",
+        "bytes of encoded corpus held in memory while scanning; larger ones lie in a temporary file",
         minimum=0,
     )
     force: bool = option(False, "train on files that are no text, as their first bytes and their words tell")

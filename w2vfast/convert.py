@@ -10,7 +10,9 @@ which gensim writes at once). Exit code 2 on bad input.
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from w2vfast.command import Parser, exit_code
 from w2vfast.errors import InputError
-from w2vfast.files import atomic_path
+from w2vfast.files import explained_writes, replace_together
 from w2vfast.formats import check_writable, open_vectors, shortest_decimals, write_stream
 
 TENSORS, METADATA, PROJECTOR = "tensor.tsv", "metadata.tsv", "projector_config.pbtxt"
@@ -50,23 +52,29 @@ def export_projector(source: str | os.PathLike[str], folder: str | os.PathLike[s
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
-        tensors, metadata, config = (
-            stack.enter_context(
-                open(stack.enter_context(atomic_path(folder / name)), "w", encoding="utf-8", newline="")
+        try:
+            made = Path(tempfile.mkdtemp(prefix=".", dir=folder))
+        except OSError as error:
+            raise InputError(f"cannot write in {folder}: {error.strerror}; choose another folder") from error
+        stack.callback(shutil.rmtree, made, ignore_errors=True)
+        stack.enter_context(explained_writes(folder))
+        names = (TENSORS, METADATA, PROJECTOR)
+        with ExitStack() as files:
+            tensors, metadata, config = (
+                files.enter_context(open(made / name, "w", encoding="utf-8", newline="")) for name in names
             )
-            for name in (TENSORS, METADATA, PROJECTOR)
-        )
-        if stream.counts is not None:
-            metadata.write("word\tcount\n")
-        row = 0
-        for words, vectors in stream.blocks:
-            tensors.writelines("\t".join(map(repr, line)) + "\n" for line in shortest_decimals(vectors).tolist())
-            for i, word in enumerate(words, row):
-                if "\t" in word or "\n" in word:
-                    raise InputError(f"the projector's files cannot hold the word {word!r}")
-                metadata.write(f"{word}\n" if stream.counts is None else f"{word}\t{stream.counts[i]}\n")
-            row += len(words)
-        config.write(f'embeddings {{\n  tensor_path: "{TENSORS}"\n  metadata_path: "{METADATA}"\n}}\n')
+            if stream.counts is not None:
+                metadata.write("word\tcount\n")
+            row = 0
+            for words, vectors in stream.blocks:
+                tensors.writelines("\t".join(map(repr, line)) + "\n" for line in shortest_decimals(vectors).tolist())
+                for i, word in enumerate(words, row):
+                    if "\t" in word or "\n" in word:
+                        raise InputError(f"the projector's files cannot hold the word {word!r}")
+                    metadata.write(f"{word}\n" if stream.counts is None else f"{word}\t{stream.counts[i]}\n")
+                row += len(words)
+            config.write(f'embeddings {{\n  tensor_path: "{TENSORS}"\n  metadata_path: "{METADATA}"\n}}\n')
+        replace_together({made / name: folder / name for name in names})
     return stream.rows
 
 

@@ -24,7 +24,7 @@ from w2vfast.errors import InputError
 from w2vfast.inputs import TextInput, expand_inputs, open_text, refuse_no_texts, total_size
 from w2vfast.interner import Piece, PythonInterner
 from w2vfast.kernels.mapped import blocks
-from w2vfast.memory import trim
+from w2vfast.memory import require, rss_bytes, trim
 from w2vfast.no_text import refuse_flawed
 from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab, encode_words, select_types
@@ -40,6 +40,7 @@ _NATIVE_STEP_BYTES = 1 << 25  # of a plain file; between two steps Ctrl-C is see
 _SENTENCE_BATCH = 1 << 16  # words
 # With max_vocab_size, ids are renumbered when this many have been given out, and this many times max_vocab_size.
 _RENUMBER_IDS = 1 << 19
+_LEAST_ROOM = 1 << 25  # bytes of memory that are left before the next block is read
 _IDS_PER_TYPE = 8
 
 
@@ -65,14 +66,17 @@ class EncodedCorpus:
     """The in-vocabulary words of a corpus as ids.
 
     `tokens` is int32 [n], in memory or memory-mapped; the sign bit (id | -2**31) marks the last one of a sentence.
-    `sentences` counts those that hold at least one in-vocabulary word. `close`, or leaving a `with` block, gives memory
-    and disk space back; the cache file has no name, so nothing stays behind in any case.
+    `sentences` counts those that hold at least one in-vocabulary word. `ids_sha256` is the checksum of the tokens'
+    bytes where it is known, `kept` the file where the scan is kept for later runs (kept_scan.py). `close`, or leaving a
+    `with` block, gives memory and disk space back; any other file that tokens lie in has no name: nothing stays behind.
     """
 
     tokens: Ids
     vocab: Vocab
     ledger: Ledger
     sentences: int
+    ids_sha256: str | None = None
+    kept: Path | None = None
 
     def close(self) -> None:
         """Let go of the ids; their memory or file goes with the last view of them."""
@@ -150,8 +154,8 @@ def scan(
     What is no text (no_text.py) is refused, by the beginning of each file before any is read, and in the end by all the
     words, unless `force` is set.
 
-    Raises InputError for input that cannot be read or is no text, when fewer than two words are left, when the cache
-    cannot be written, and when `scanner` is 'native' and was not built.
+    Raises InputError for input that cannot be read, changes while it is read, or is no text, when fewer than two words
+    are left, when the cache cannot be written, and when `scanner` is 'native' and was not built.
     """
     if workers < 1:
         raise InputError(f"workers must be at least 1, not {workers}")
@@ -178,6 +182,7 @@ def scan(
                     stream.add(pieces)
                     if progress is not None:
                         progress(done + position, total)
+                text.refuse_change()
                 done += text.size or 0
                 name = text.name
             store.end_sentence()
@@ -283,6 +288,8 @@ class _Stream:
         self._store = store
         self._options = options
         self._renumber = renumber
+        self._rss = rss_bytes() or 0  # before the scan
+        self._taken = 0  # since then, when it was last looked at
         pinned = len(options.vocab) if options.vocab is not None else 0
         # Bounds what grows with the types ever seen: tables over ids.
         self._renumber_at = (
@@ -292,10 +299,24 @@ class _Stream:
         )
 
     def add(self, pieces: list[Piece]) -> None:
+        """Store pieces. Raises InputError before what the scan holds would no longer fit in memory."""
+        self._refuse_lack_of_memory()
         for ids, ends_before, table in pieces:
             self._store.append(ids, ends_before, table)
         if self._renumber_at is not None and self._interner.next_id > self._renumber_at:
             self._store.renumber([self._interner.renumber()], self._renumber)
+
+    def _refuse_lack_of_memory(self) -> None:
+        """Raise InputError where tables that grow with the words seen could not grow once more."""
+        taken = (rss_bytes() or 0) - self._rss
+        if taken - self._taken < _LEAST_ROOM // 4:
+            return
+        self._taken = taken
+        require(
+            {"for the words to come": max(_LEAST_ROOM, taken // 2)},
+            f"{self._interner.read:,} words are read; set max_vocab_size, by which the rarest go while reading, or "
+            "give it more memory",
+        )
 
     def finish(self, text: str | None = None) -> EncodedCorpus:
         """Return the corpus; InputError if its words are those of no text, where `text` names it."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from w2vfast.kernels.huffman import Tree
 from w2vfast.kernels.mapped import release
 from w2vfast.run import Pace, diverged
 from w2vfast.tokens import Ids
+from w2vfast.vectors import all_finite
 
 # Options that gensim's class does not have; they are a model's attributes of the same names.
 EXTRAS = (
@@ -90,13 +91,22 @@ def objective_of(given: str, hs: int, negative: int) -> str:
     return given
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where in a call of `train` its tables stand: so many chunks of a block's order, a block of an epoch."""
+
+    epoch: int
+    block: int
+    chunks: int
+
+
 class Training:
     """What one call of a model's `train` keeps from epoch to epoch."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         fresh = np.random.SeedSequence().generate_state(1, np.uint64)[0]
-        self._seed = int(fresh if model.seed is None else model.seed)
+        self.seed = int(fresh if model.seed is None else model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
         self._pace: Pace | None = None
 
@@ -106,33 +116,44 @@ class Training:
         expected: int,
         cur_epoch: int,
         on_progress: Callable[[StepResult, float], None],
+        begin: tuple[Place, StepResult] | None = None,
+        on_place: Callable[[Step, Place, StepResult], None] | None = None,
     ) -> StepResult:
         """Train on an epoch's tokens, `expected` of them, in blocks, each visited in an order of its own.
 
-        `on_progress` hears of each advance and the share now done. The model's attributes are read anew: a callback may
-        have changed any of them between two epochs. Raises ValueError for what cannot be honoured, and DivergenceError.
+        `on_progress` hears of each advance and the share now done. `begin` is where to begin, and what was trained
+        before it; `on_place` hears where the tables stand after each advance. The model's attributes are read anew: a
+        callback may have changed any of them between two epochs. Raises ValueError for what cannot be honoured, and
+        DivergenceError.
         """
-        whole, before, step, work = StepResult(0.0, 0, 0), 0, None, None
-        for tokens in blocks:
-            if not len(tokens):
+        first, whole = begin or (Place(cur_epoch, 0, 0), StepResult(0.0, 0, 0))
+        before, step, work = 0, None, None
+        for block, tokens in enumerate(tokens for tokens in blocks if len(tokens)):
+            if block < first.block:
+                before += len(tokens)
                 continue
             if step is None or work is None:
                 step, work, config = self._begin(tokens, expected)
             else:
                 step.replace_tokens(tokens)
-            for done, place in self._block(step, work, config, tokens, before, expected, cur_epoch):
+            start = Place(cur_epoch, block, first.chunks if block == first.block else 0)
+            for done, place in self._block(step, work, config, tokens, before, expected, start):
                 whole = whole + done
-                on_progress(done, min(1.0, (before + place) / expected))
+                read = min(place.chunks * work.job.chunk_size, len(tokens))
+                on_progress(done, min(1.0, (before + read) / expected))
+                if on_place is not None:
+                    on_place(step, place, whole)
             before += len(tokens)
             self._model.draw_epochs += 1
-        if step is not None:
-            step.tables()  # brings the model's arrays up to date
+        # The tables are asked for in any case: that brings the model's arrays up to date.
+        if step is not None and work is not None and not all_finite(step.tables()):
+            raise diverged(work, config, "the vectors are not finite")
         return whole
 
     def _begin(self, tokens: Ids, expected: int) -> tuple[Step, Work, Config]:
         """Return a step on the model's tables, for the first tokens of an epoch."""
         model = self._model
-        config = config_of(model, self._seed)
+        config = config_of(model, self.seed)
         choice = backends.choose(config)
         if self._made is None:
             # On a CPU `auto` takes torch only where the native kernels are missing: who sees no INFO is told too.
@@ -157,13 +178,13 @@ class Training:
         return step, replace(work, job=job), config
 
     def _block(
-        self, step: Step, work: Work, config: Config, tokens: Ids, before: int, expected: int, cur_epoch: int
-    ) -> Iterator[tuple[StepResult, int]]:
-        """Visit a block's chunks, some at a time; yields what was done and how many of the block's tokens are."""
+        self, step: Step, work: Work, config: Config, tokens: Ids, before: int, expected: int, start: Place
+    ) -> Iterator[tuple[StepResult, Place]]:
+        """Visit a block's chunks from a place on, some at a time; yields what was done, and the place it came to."""
         model, job = self._model, work.job
         start_rate, end_rate = max(float(model.alpha), 0.0), max(float(model.min_alpha), 0.0)
-        order = plan.chunk_order(chunk_count(job, tokens), self._seed, model.draw_epochs)
-        place = 0
+        order = plan.chunk_order(chunk_count(job, tokens), self.seed, model.draw_epochs)
+        place = start.chunks
         self._pace = pace = self._pace or Pace(job.chunks_in_group)
         while place < len(order):
             began = time.perf_counter()
@@ -172,7 +193,7 @@ class Training:
             done = step.train(
                 Visit(
                     chunks=chunks,
-                    done=cur_epoch * expected + before + ranks * job.chunk_size,
+                    done=start.epoch * expected + before + ranks * job.chunk_size,
                     total=config.epochs * expected,
                     start_rate=max(start_rate, end_rate),  # as in gensim, a rate below the end's is raised to it
                     end_rate=end_rate,
@@ -185,7 +206,7 @@ class Training:
             place += len(chunks)
             release(tokens)
             pace.visited(len(chunks), time.perf_counter() - began)
-            yield done, min(place * job.chunk_size, len(tokens))
+            yield done, replace(start, chunks=place)
 
     def _work(self, config: Config, choice: backends.Choice, tokens: Ids, expected: int) -> Work:
         """Return the work of an epoch: what was made for the one before, if that still holds."""

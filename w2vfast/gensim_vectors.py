@@ -9,7 +9,9 @@ import numpy as np
 from gensim.models.keyedvectors import KeyedVectors
 from gensim.models.keyedvectors import logger as gensim_logger
 
+from w2vfast.errors import InputError
 from w2vfast.formats import open_vectors
+from w2vfast.vectors import all_finite
 
 
 class MendedVectors(KeyedVectors):  # type: ignore[misc]
@@ -65,6 +67,16 @@ class MendedVectors(KeyedVectors):  # type: ignore[misc]
             "intersect_word2vec_format", msg=f"merged {overlap} vectors into {self.vectors.shape} matrix from {fname}"
         )
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save as gensim does. Raises InputError for vectors that hold NaN or infinity."""
+        refuse_infinite(self.vectors)
+        super().save(*args, **kwargs)
+
+    def save_word2vec_format(self, *args: Any, **kwargs: Any) -> None:
+        """Save as gensim does. Raises InputError for vectors that hold NaN or infinity."""
+        refuse_infinite(self.vectors)
+        super().save_word2vec_format(*args, **kwargs)
+
     def evaluate_word_analogies(self, analogies: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what gensim does. Raises ValueError where not one question could be asked, for which it says 0.0."""
         score, sections = super().evaluate_word_analogies(analogies, *args, **kwargs)
@@ -74,6 +86,12 @@ class MendedVectors(KeyedVectors):  # type: ignore[misc]
                 "raise restrict_vocab, change case_insensitive, or take questions in the language of the vectors"
             )
         return score, sections
+
+
+def refuse_infinite(*tables: Any) -> None:
+    """Raise InputError if one of the tables, float32 [n, D], holds NaN or infinity."""
+    if not all_finite(map(np.asarray, tables)):
+        raise InputError("nothing is saved: the vectors hold NaN or infinity, so training diverged; lower alpha")
 
 
 def mended(vectors: KeyedVectors) -> KeyedVectors:

@@ -47,6 +47,7 @@ class TextInput:
     plain_fd: int | None
     _text: _Readable
     _raw: io.FileIO | None
+    _stamp: tuple[int, int] | None  # of a regular file: its size and time of change when it was opened
 
     def read(self, size: int) -> bytes:
         """Return `size` bytes of text, fewer only at the end; InputError if they cannot be read."""
@@ -65,6 +66,13 @@ class TextInput:
             raise
         except ValueError as error:
             raise InputError(f"{self.name} {error}") from error
+
+    def refuse_change(self) -> None:
+        """Raise InputError if the file has been written to or cut since it was opened; a pipe has nothing to tell."""
+        if self._raw is not None and self._stamp is not None and self._stamp != _stamp(os.fstat(self._raw.fileno())):
+            raise InputError(
+                f"{self.name} changed while it was read: start again when it is complete, or train on a copy of it"
+            )
 
     def position(self) -> int:
         """Return how many bytes of the file on disk have been read so far."""
@@ -147,13 +155,14 @@ def open_text(path: Path | Literal["-"], *, force: bool = False) -> Iterator[Tex
         with _explained(name):
             raw: _Readable
             file: io.FileIO | None = None
-            size = None
+            size, stamp = None, None
             if isinstance(path, str):
                 raw = _stdin()
             else:
                 raw = file = stack.enter_context(open(path, "rb", buffering=0))
                 status = os.fstat(file.fileno())
-                size = status.st_size if stat.S_ISREG(status.st_mode) else None
+                if stat.S_ISREG(status.st_mode):
+                    size, stamp = status.st_size, _stamp(status)
             head = _read_fully(raw, _HEAD_BYTES)
             packing = _packing(head)
             expected = _SUFFIXES.get(path.suffix.lower()) if isinstance(path, Path) else None
@@ -177,6 +186,7 @@ def open_text(path: Path | Literal["-"], *, force: bool = False) -> Iterator[Tex
             plain_fd=file.fileno() if file is not None and size is not None and packing is None else None,
             _text=_Rejoined(head[start:], text if packing is not None else raw),
             _raw=file,
+            _stamp=stamp,
         )
 
 
@@ -189,6 +199,10 @@ def refuse_no_texts(files: Sequence[Path | Literal["-"]]) -> None:
             if regular:
                 with open_text(file):
                     pass
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
 
 
 def _stdin() -> _Readable:

@@ -18,7 +18,7 @@ from typing import Any
 import gensim.models.word2vec as gensim_word2vec
 import numpy as np
 
-from w2vfast import encoder, gensim_corpus, inputs, plan
+from w2vfast import encoder, gensim_checkpoints, gensim_corpus, inputs, memory, plan
 from w2vfast.blocks import read_ahead
 from w2vfast.config import Config
 from w2vfast.errors import TooFewWordsError
@@ -33,9 +33,10 @@ from w2vfast.gensim_bridge import (
     warned_of_letters,
     why_empty,
 )
-from w2vfast.gensim_epoch import EXTRAS, Training, objective_of, output_table
-from w2vfast.gensim_vectors import mended, plain
-from w2vfast.kernels.contract import StepResult
+from w2vfast.gensim_checkpoints import Checkpoints
+from w2vfast.gensim_epoch import EXTRAS, Place, Training, objective_of, output_table, output_tables
+from w2vfast.gensim_vectors import mended, plain, refuse_infinite
+from w2vfast.kernels.contract import Step, StepResult
 from w2vfast.memory import trim
 from w2vfast.tokens import Ids
 
@@ -56,6 +57,7 @@ class _Call:
         # A file's path, the dictionary that it was encoded with and its length then, and what it holds.
         self.file: tuple[str, Mapping[Any, int], int, gensim_corpus.FileTokens] | None = None
         self.training: Training | None = None
+        self.checkpoints: Checkpoints | None = None
         self.warned = False
 
 
@@ -275,12 +277,25 @@ class Word2Vec(AfterGensim):
 
     def init_weights(self) -> None:
         """Reset the tables: vectors drawn from the seed as the command draws them, and zeros."""
+        self._refuse_lack_of_memory()
         if not len(self.wv.vectors) and self.seed is not None and gensims_loop(self) is None:
             self.wv.vectors = plan.initial_vectors(len(self.wv), self.wv.vector_size, int(self.seed))
         super().init_weights()
         if self.hs and self.negative > 0 and len(self.wv):
             output_table(self)  # joined now, so that who takes hold of syn1 and syn1neg sees them trained
         self.draw_epochs, self.loss_per_epoch = 0, []
+
+    def _refuse_lack_of_memory(self) -> None:
+        """Raise InputError if the tables to be made cannot fit in memory."""
+        V, D = len(self.wv), int(self.wv.vector_size)
+        memory.require(
+            {
+                "for the vectors": 0 if len(self.wv.vectors) else 4 * V * D,
+                "for the output table": 4 * V * D * (bool(self.hs) + (self.negative > 0)),
+            },
+            f"lower vector_size ({D}), have fewer words than {V:,} (a larger min_count, or max_final_vocab), or "
+            "give it more memory",
+        )
 
     def reset_from(self, other_model: Any) -> None:
         """Take over another model's vocabulary and reset the tables."""
@@ -310,7 +325,8 @@ class Word2Vec(AfterGensim):
 
         Besides gensim's errors raises ValueError for workers or window below 1, and what the corpus's iterator raises.
         """
-        self._call = self._call or _Call()
+        self._call = call = self._call or _Call()
+        call.checkpoints = gensim_checkpoints.of(callbacks)
         try:
             trained: tuple[int, int] = super().train(
                 corpus_iterable=corpus_iterable,
@@ -329,7 +345,20 @@ class Word2Vec(AfterGensim):
             )
         finally:
             self._call = None
+            if call.checkpoints is not None:
+                call.checkpoints.close()
         return trained
+
+    def begin_training(self) -> Training:
+        """Return what this call of `train` keeps from epoch to epoch; for callbacks that write checkpoints."""
+        self._call = call = self._call or _Call()
+        call.training = call.training or Training(self)
+        return call.training
+
+    def _is_passed_over(self, epoch: int) -> bool:
+        """Return whether an epoch was done before this call of `train`."""
+        checkpoints = self._call.checkpoints if self._call is not None else None
+        return checkpoints is not None and checkpoints.passed_over(epoch)
 
     def _train_epoch(
         self,
@@ -356,6 +385,8 @@ class Word2Vec(AfterGensim):
             )
             relay.raise_what_it_met()
             return done
+        if self._is_passed_over(cur_epoch):
+            return 0, 0, 0
         began = default_timer()
         sentences, index = first_checked(data_iterable), self.wv.key_to_index
         expected = self._expected_tokens(total_examples, total_words)
@@ -406,6 +437,8 @@ class Word2Vec(AfterGensim):
             return done
         if not total_words:
             raise ValueError("total_words must be provided alongside corpus_file argument.")
+        if self._is_passed_over(cur_epoch):
+            return 0, 0, 0
         began = default_timer()
         read = self._file_tokens(os.fspath(corpus_file))
         delay = kwargs.get("report_delay", _REPORT_SECONDS)
@@ -438,8 +471,7 @@ class Word2Vec(AfterGensim):
         is_corpus_file_mode: bool,
     ) -> tuple[int, int, int]:
         """Train for an epoch on what was read; returns words trained, words read and jobs, as gensim counts them."""
-        self._call = call = self._call or _Call()
-        call.training = call.training or Training(self)
+        training, checkpoints = self.begin_training(), None if self._call is None else self._call.checkpoints
         queue: Queue[Any] = Queue()  # its size is part of gensim's line of progress
         jobs, trained, next_report = 0, 0, report_delay
 
@@ -456,7 +488,12 @@ class Word2Vec(AfterGensim):
                 )
                 next_report = elapsed + report_delay
 
-        whole = call.training.epoch(read, max(read.expected, 1), cur_epoch, on_progress)
+        def on_place(step: Step, place: Place, done: StepResult) -> None:
+            if checkpoints is not None:
+                checkpoints.came_to(self, step, place, done, training.seed)
+
+        begin = None if checkpoints is None else checkpoints.beginning(cur_epoch)
+        whole = training.epoch(read, max(read.expected, 1), cur_epoch, on_progress, begin, on_place)
         if whole.trained:
             self.loss_per_epoch = [*self.loss_per_epoch, whole.loss / max(whole.pairs, 1)]
         start, end = float(self.alpha), float(self.min_alpha)
@@ -534,6 +571,11 @@ class Word2Vec(AfterGensim):
         super()._check_training_sanity(epochs=epochs, total_examples=total_examples, total_words=total_words, **kwargs)
 
     # Saving, loading, and plain gensim.
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model; gensim's `load` and ours read it. Raises InputError for tables with NaN or infinity."""
+        refuse_infinite(self.wv.vectors, *(getattr(self, name) for name in output_tables(self) if hasattr(self, name)))
+        super().save(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_call"}

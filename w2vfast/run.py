@@ -17,10 +17,13 @@ from w2vfast.errors import DivergenceError
 from w2vfast.jobs import Work
 from w2vfast.kernels.contract import Job, Step, StepResult, Visit, chunk_count
 from w2vfast.kernels.mapped import release
+from w2vfast.vectors import all_finite
 
 # A backend is handed enough chunks to keep it busy about this long, then the run reports.
 REPORT_SECONDS = 0.25
 MOST_CHUNKS_AT_ONCE = 1 << 13
+
+Tables = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class Run:
         """Train on some of the epoch's next chunks, up to the place `until` at most (default: the epoch's end).
 
         How many it takes goes by how long they took before, in whole groups; what becomes of the tables does not depend
-        on it. Raises DivergenceError if the loss is not finite.
+        on it. Raises DivergenceError if the loss is not finite or, at an epoch's end, the tables are not.
         """
         epoch, place = self.state.epoch, self.state.place
         stop = min(place + self._pace.chunks, self._chunks if until is None else until)
@@ -140,6 +143,8 @@ class Run:
             raise diverged(self._work, self._config)
         self._pace.visited(len(chunks), time.perf_counter() - began)
         state = self._after(chunks, done)
+        if stop == self._chunks:
+            self.finite_tables()
         self.state = state if stop < self._chunks else _next_epoch(state)
         return Progress(
             epoch=epoch,
@@ -151,6 +156,16 @@ class Run:
             loss=state.loss,
             score=state.scores[-1]["score"] if state.scores else None,
         )
+
+    def finite_tables(self) -> Tables:
+        """Return the step's tables. Raises DivergenceError if they hold NaN or infinity.
+
+        A loss can be finite all the same: of a maximum with NaN it is the other that is left.
+        """
+        tables = self._step.tables()
+        if not all_finite(tables):
+            raise diverged(self._work, self._config, "the vectors are not finite")
+        return tables
 
     def _places(self) -> range:
         """Return where in an epoch a run may begin: batches of one snapshot are taken within whole groups only."""
@@ -193,11 +208,11 @@ def _next_epoch(state: RunState) -> RunState:
     return replace(state, epoch=state.epoch + 1, place=0, epoch_loss=0.0, epoch_pairs=0, losses=losses)
 
 
-def diverged(work: Work, config: Config) -> DivergenceError:
+def diverged(work: Work, config: Config, cause: str = "the loss is not finite") -> DivergenceError:
     """Return the error that names the settings of a run that has diverged."""
     job = work.job
     return DivergenceError(
-        f"training diverged (the loss is not finite) at alpha={config.alpha:g}, tile={job.tile}, "
+        f"training diverged ({cause}) at alpha={config.alpha:g}, tile={job.tile}, "
         f"shared_negatives={work.shared_words}, negative={config.negatives}, window={job.window}, cap={job.cap:g}, "
         f"tokens_in_flight={job.tokens_in_flight}: lower alpha, or leave tile, shared_negatives, cap and "
         "tokens_in_flight to be chosen"

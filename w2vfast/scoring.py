@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 from w2vfast.formats import Vectors
-from w2vfast.run import Progress, Run, RunState
+from w2vfast.run import Progress, Run, RunState, Tables
 from w2vfast.stopwatch import Seconds, Stopwatch
 from w2vfast.vocab import Vocab
 
 Evaluate = Callable[[Vectors], float]
-Tables = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def evaluator(config: Config, given: Evaluate | None) -> Evaluate | None:
@@ -53,11 +52,11 @@ class Scoring:
         return min((place for place in self._places(run, run.state.epoch) if place > run.state.place), default=None)
 
     def follow(self, run: Run, progress: Progress) -> None:
-        """Score the run if it is due where its advance has come to."""
+        """Score the run if it is due where its advance has come to. Raises DivergenceError for tables not finite."""
         if self._evaluate is None or progress.place not in self._places(run, progress.epoch):
             return
         watch = Stopwatch()
-        w_in, w_out = run.step.tables()
+        w_in, w_out = run.finite_tables()
         score = float(self._evaluate(Vectors(self._vocab.words, w_in, self._vocab.counts)))
         run.state = run.state.scored(progress.epochs, score)
         if self._config.keep_best and scores_since_best(run.state) == 0:

@@ -8,7 +8,7 @@ import errno
 import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -131,9 +131,16 @@ class TokenStore:
     def _write(self, ids: Ids) -> None:
         assert self._file is not None
         rest = ids.data.cast("B")
-        try:
+        with self._explained():
             while len(rest):
                 rest = rest[self._file.write(rest) :]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn a failure to write to the file into an InputError."""
+        assert self._file is not None
+        try:
+            yield
         except OSError as error:
             cause = "no space is left" if error.errno == errno.ENOSPC else error.strerror
             raise InputError(
@@ -160,8 +167,9 @@ class TokenStore:
         self._used = min(kept, self._chunk_tokens)
         self._file.seek((kept - self._used) * 4)
         self._chunk[: self._used] = np.frombuffer(self._file.read(self._used * 4), dtype=np.int32)
-        self._file.seek((kept - self._used) * 4)
-        self._file.truncate()
+        with self._explained():
+            self._file.seek((kept - self._used) * 4)
+            self._file.truncate()
 
     def close(self) -> None:
         """Let go of ids and file; those that `finish` returned stay."""
@@ -217,8 +225,9 @@ class TokenStore:
             written += kept
             release(ids)
         del ids
-        self._file.truncate(max(written, 1) * 4)
-        self._file.seek(written * 4)
+        with self._explained():
+            self._file.truncate(max(written, 1) * 4)
+            self._file.seek(written * 4)
         return written
 
 

@@ -160,7 +160,7 @@ def _list_backends(as_json: bool) -> None:
 
 def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> None:
     # Imported here so that --help and bad usage answer at once.
-    from w2vfast import demo, formats, model_file, trainer
+    from w2vfast import demo, formats, model_file, room, trainer
     from w2vfast.account import account, introduction, summary
     from w2vfast.screen import Screen
     from w2vfast.stopwatch import Stopwatch
@@ -182,6 +182,10 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> N
     screen = Screen()
 
     def begun(started: TrainResult) -> None:
+        words, size = started.vocab.words, started.w_in.shape[1]
+        room.refuse_lack_of_space(output, formats.least_bytes(words, size, output, binary), "the output")
+        if model is not None:
+            room.refuse_lack_of_space(model, started.w_in.nbytes + started.w_out.nbytes, "the model")
         signals.gently = True
         print(introduction(started, output), file=sys.stderr, flush=True)
 

@@ -12,16 +12,17 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import backends, checkpoint, classes, jobs, model_file, plan, scoring, targets
+from w2vfast import backends, checkpoint, classes, jobs, model_file, plan, room, scoring, targets
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
 from w2vfast.errors import InputError, Stopped
 from w2vfast.files import PathLike
 from w2vfast.formats import Vectors, check_writable
 from w2vfast.jobs import Work
+from w2vfast.kept_scan import scan_kept
 from w2vfast.kernels.contract import FixedOut, Job, Objective
-from w2vfast.run import Progress, Run, diverged
-from w2vfast.scoring import Evaluate, Scoring, Tables
+from w2vfast.run import Progress, Run, Tables
+from w2vfast.scoring import Evaluate, Scoring
 from w2vfast.stopwatch import Seconds, Stopwatch
 from w2vfast.vocab import Vocab, read_vocab, save_vocab
 
@@ -44,6 +45,7 @@ class TrainResult:
     scores: list[dict[str, float]] = field(default_factory=list)  # epoch (as a fraction) and score of each evaluation
     seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train, evaluate
     cpu_seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train: of all threads
+    scan_kept: str | None = None  # the file where the scan is kept
     resumed_from: str | None = None  # the checkpoint
     resumed_at: float = 0.0  # epochs that were done there
 
@@ -94,7 +96,8 @@ def train_files(
 ) -> TrainResult:
     """Train on text files (or folders, or "-" for standard input) and return the vectors with their account.
 
-    `cache_dir` is where an encoded corpus goes that is too large for memory, if the config does not say. `tables` are
+    `cache_dir` is where an encoded corpus goes that is too large for memory, if the config does not name a folder where
+    it is kept. `tables` are
     W_in and W_out to start from, float32 [V, D], which are trained in place; they are made if not given. `evaluate`
     scores vectors (higher is better) in place of the config's `eval_set`. `on_scan` hears of bytes done and in all;
     `on_start` gets the result, still without vectors of any use, when all settings are known; `on_progress` hears about
@@ -138,10 +141,18 @@ def scan_files(
     cache_dir: Path | None = None,
     on_scan: Callable[[int, int | None], None] | None = None,
 ) -> EncodedCorpus:
-    """Encode text files with a config's options of that, for several calls of `train_corpus`."""
-    return scan(
-        inputs, **_scan_options(config, cache_dir), workers=config.workers, force=config.force, progress=on_scan
-    )
+    """Encode text files with a config's options of that, for several calls of `train_corpus`.
+
+    With the config's `cache_dir` the scan is kept there, and taken from there if the files are the same (kept_scan.py).
+    """
+    options = _scan_options(config, cache_dir) | {
+        "workers": config.workers,
+        "force": config.force,
+        "progress": on_scan,
+    }
+    if config.cache_dir is None:
+        return scan(inputs, **options)
+    return scan_kept(inputs, options.pop("cache_dir"), **options)
 
 
 def train_corpus(
@@ -216,7 +227,10 @@ def _train(
     work = work or jobs.prepare(corpus, config, choice, found.tile_settings(config, choice) if found else None)
     settings = _resolved_settings(config, work, choice)
     keeper, before = None, checkpoint.Contents()
+    room.refuse_lack_of_memory(work, config, choice, given=request.tables is not None, kept=request.folder is not None)
     if request.folder is not None:
+        size = room.table_bytes(work.job, config) * (2 if config.keep_best else 1)
+        room.refuse_lack_of_space(request.folder.path, size, "a checkpoint")
         corpus_known = checkpoint.fingerprint(corpus, work)
         if found is not None:
             found.refuse_other_corpus(corpus_known, settings)
@@ -237,6 +251,7 @@ def _train(
         backend=choice.name,
         backend_reason=choice.reason,
         tokens=asdict(corpus.ledger),
+        scan_kept=str(corpus.kept) if corpus.kept is not None else None,
         resumed_from=str(found.path) if found is not None else None,
         resumed_at=before.state.visited / len(corpus.tokens),
     )
@@ -263,11 +278,10 @@ def _train(
         if request.stop is not None and not run.finished and request.stop():
             raise _stopped(now(), keeper, config)
     end = now()  # brings w_in and w_out up to date
+    run.finite_tables()
     if keeper is not None:
         keeper.end(end, needed=False)
     scores.restore_best(w_in, w_out)
-    if not (np.isfinite(w_in).all() and np.isfinite(w_out).all()):
-        raise diverged(work, config)
     _account(result, run, len(corpus.tokens), {"scan": scanned or Seconds(), "setup": setup} | end.spent)
     return result
 

@@ -10,7 +10,7 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from w2vfast.formats import binary, keyed_vectors, safetensors, text, word2vec
 from w2vfast.formats.keyed_vectors import from_keyed_vectors, to_keyed_vectors
 from w2vfast.formats.text import shortest_decimals
 from w2vfast.optional import require_gensim
-from w2vfast.vectors import Block, Vectors, VectorStream, collect, stream_of
+from w2vfast.vectors import Block, Vectors, VectorStream, all_finite, collect, stream_of
 
 __all__ = [
     "VectorStream",
@@ -31,6 +31,7 @@ __all__ = [
     "check_writable",
     "format_of",
     "from_keyed_vectors",
+    "least_bytes",
     "load_vectors",
     "open_vectors",
     "save_vectors",
@@ -77,6 +78,14 @@ def check_writable(path: PathLike, format: str | None = None) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
+def least_bytes(words: Sequence[str], vector_size: int, path: PathLike, format: str | None = None) -> int:
+    """Return how large a file of so many vectors will be at least."""
+    kind = format or format_of(path)
+    # Two in three characters of a vector's decimals are sure: sign, point, space and digits.
+    number = 8 if kind == "text" else 4
+    return len(words) * (number * vector_size + 1) + sum(map(len, words))
+
+
 def load_vectors(path: PathLike, *, limit: int | None = None) -> Vectors:
     """Read a vectors file, or its first `limit` rows; the suffix names the format, and text and binary may be .gz.
 
@@ -93,9 +102,11 @@ def save_vectors(vectors: Vectors, path: PathLike, format: str | None = None) ->
     """Write a vectors file, whole or not at all, in the format that the suffix (or `format`) names.
 
     Text holds the shortest decimals that read back as the same float32; only .kv and .safetensors hold counts. Raises
-    InputError if the file cannot be written, and on a text or binary save for a word that is empty or holds white
-    space (ASCII; the readers of these formats split there).
+    InputError if the file cannot be written, for vectors that hold NaN or infinity, and on a text or binary save for a
+    word that is empty or holds white space (ASCII; the readers of these formats split there).
     """
+    if not all_finite([vectors.vectors]):
+        raise InputError(f"cannot write {path}: a vector holds NaN or infinity; train with a lower alpha")
     if _writable_format(path, format) == "kv":
         keyed_vectors.write(vectors, path)
     else:

@@ -1,15 +1,16 @@
 """gensim's own format (.kv), a pickle of KeyedVectors, and vectors as such an object: the only files to need gensim."""
 
-import glob
 import os
 import pickle
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from w2vfast.errors import InputError
-from w2vfast.files import PathLike, atomic_path
+from w2vfast.files import PathLike, explained_writes, replace_together
 from w2vfast.formats.words import encode
 from w2vfast.optional import require_gensim
 from w2vfast.vectors import Vectors, VectorStream, stream_of
@@ -63,17 +64,22 @@ def open_file(path: PathLike, limit: int | None) -> VectorStream:
 
 
 def write(vectors: Vectors, path: PathLike) -> None:
-    """Save through gensim; large arrays lie in files of their own beside the main one, which appears last."""
+    """Save through gensim; large arrays lie in files of their own beside the main one, and all appear together."""
     encode(vectors.words)  # pickle would write a word that is no text, and no other program could read it
-    with atomic_path(path) as temporary:
-        target = Path(os.path.realpath(path))
-        try:
-            to_keyed_vectors(vectors).save(str(temporary))
-            beside = list(temporary.parent.glob(glob.escape(temporary.name) + ".*"))
-            for file in beside:
-                os.replace(file, target.with_name(target.name + file.name.removeprefix(temporary.name)))
-        finally:
-            for file in temporary.parent.glob(glob.escape(temporary.name) + ".*"):
-                file.unlink()
-    if not beside:
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # a device or a pipe
+        to_keyed_vectors(vectors).save(str(target), separately=[])
+        return
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    try:
+        with explained_writes(path):
+            to_keyed_vectors(vectors).save(str(folder / target.name))
+            files = sorted(folder.iterdir(), reverse=True)  # the main one last
+            replace_together({file: target.with_name(file.name) for file in files})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if len(files) == 1:
         target.with_name(target.name + ".vectors.npy").unlink(missing_ok=True)
