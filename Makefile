@@ -3,6 +3,7 @@
 # make check     format, lint and type checks, and the report page's HTML, CSS and JavaScript
 # make slow      tests that take minutes or need a browser
 # make sanitize  the native code's tests under AddressSanitizer and UBSan
+# make tsan      the native code in threads under ThreadSanitizer
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.hpp kernels/native/objectives/*.hpp)
 
-.PHONY: demo test check slow sanitize clean
+.PHONY: demo test check slow sanitize tsan clean
 
 demo: $(VENV)/demo-installed
 	mkdir -p demo
@@ -30,6 +31,9 @@ check: $(VENV)/test-installed
 
 sanitize: $(VENV)/test-installed
 	./tests/sanitize.sh $(PY)
+
+tsan: $(VENV)/test-installed
+	./tests/sanitize.sh --thread $(PY)
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
