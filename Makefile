@@ -5,6 +5,7 @@
 # make sanitize  the native code's tests under AddressSanitizer and UBSan
 # make fuzz      every reader, the scanner and the encoder for FUZZ_SECONDS each (600); needs clang++ with libFuzzer
 # make soak      CORPUS=text: half an hour of training, killed fifty times, held to the run that was left alone
+# make tsan      the native code in threads under ThreadSanitizer
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.hpp kernels/native/objectives/*.hpp)
 
-.PHONY: demo test check slow sanitize fuzz soak clean
+.PHONY: demo test check slow sanitize tsan fuzz soak clean
 
 demo: $(VENV)/demo-installed
 	mkdir -p demo
@@ -40,6 +41,9 @@ fuzz: $(VENV)/test-installed
 
 soak: $(VENV)/test-installed
 	$(PY) -m tests.soak $(CORPUS) --csv benchmarks/soak.csv
+
+tsan: $(VENV)/test-installed
+	./tests/sanitize.sh --thread $(PY)
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)

@@ -88,6 +88,7 @@ GROUP_TOKENS = 1 << 20  # positions planned at a time where the plan is made for
 SENTENCE_END = np.int32(-(2**31))  # sign bit of a token id
 ID_MASK = np.int32(2**31 - 1)
 MAX_SHARED_WORDS = 1024
+LOSS_UNIT = 2.0**-16  # the losses of batches in fixed order are summed in whole units: exactly, in any order, to 10^11
 EXACT_MINING = 50_000  # words; docs/experiments.md, "Mining"
 
 

@@ -92,7 +92,7 @@ def test_every_option_is_a_flag_that_sets_it():
         "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast",
     }  # fmt: skip
     argv = [word for name, value in values.items() for word in (flag(name), str(value))]
-    flags = ["--no-cbow-mean", "--no-shrink-windows", "--keep-best", "--force", "--resume"]
+    flags = ["--no-cbow-mean", "--no-shrink-windows", "--keep-best", "--force", "--resume", "--deterministic"]
     _, config = parse(["corpus.txt", *argv, *flags])
     expected = values | {
         "cbow_mean": False,
@@ -100,6 +100,7 @@ def test_every_option_is_a_flag_that_sets_it():
         "keep_best": True,
         "force": True,
         "resume": True,
+        "deterministic": True,
         "read_vocab": None,
         "shared_negatives": None,
         "classes": None,

@@ -193,7 +193,6 @@ def test_a_run_that_diverged_shows_it(build, mode):
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"row_cap": "batch", "tokens_in_flight": 64}, {}, "torch"),
         ({"window": 5000}, {}, "window"),
         ({"chunk_size": 1 << 31}, {}, "chunk_size"),
         ({}, {"device": "cuda"}, "CPU"),

@@ -102,6 +102,11 @@ CASES = [
     Case("seed", 2),
     Case("workers", 2, "threads", besides={"epochs": 1}),
     Case("workers", 2, "tokens_in_flight", besides={"backend": "native"}),
+    Case("deterministic", True, "threads", besides={"workers": 2}),
+    Case(
+        "deterministic", True, besides={"backend": "triton", "device": None}, refused="backend triton adds in no fixed"
+    ),
+    Case("deterministic", True, besides={"device": "cuda"}, refused="device cuda adds in no fixed order"),
     Case("backend", "native", "backend"),
     Case("device", "mps", refused="device mps is not present: PyTorch sees cpu"),
     Case("device", "cuda", besides={"backend": "native"}, refused="native backend runs on cpu, not on cuda"),
@@ -111,6 +116,7 @@ CASES = [
     Case("shared_negatives", 8),
     Case("tokens_in_flight", 320),
     Case("tokens_in_flight", 320, besides={"backend": "native"}, refused="native backend keeps one tile a worker"),
+    Case("tokens_in_flight", 320, "tokens_in_flight", besides={"backend": "native", "deterministic": True}),
     Case("cap", 0.01),
     Case("eval_every", 0.5, "scores", besides=SCORED),
     Case("eval_every", 3.0, refused="eval_every .3. is past the run's 2 epochs"),

@@ -39,7 +39,8 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"{t['read']:,} words read, {t['in_vocabulary']:,} in a vocabulary of {len(result.vocab.words):,}\n"
         f"{s['mode']} {s['objective']} vector_size={s['vector_size']} window={s['window']} negative={s['negative']} "
         f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
-        f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}\n"
+        f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}"
+        f"{' deterministic' if s['deterministic'] else ''}\n"
         f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
         f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}" + _kept(result) + _resumed(result)
     )

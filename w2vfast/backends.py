@@ -81,7 +81,8 @@ def require_objective(choice: Choice, objective: str) -> None:
 
 
 def _choose(config: Config) -> Choice:
-    match config.backend, config.device:
+    device = "cpu" if config.deterministic else config.device
+    match config.backend, device:
         case "auto", None:
             return _automatic()
         case "auto", "cuda":
@@ -92,7 +93,7 @@ def _choose(config: Config) -> Choice:
         case "auto", "mps":
             return Choice("torch", _torch_device("mps"), "asked for mps")
         case "auto", "cpu":
-            return _on_cpu("asked for the CPU")
+            return _on_cpu("deterministic runs on the CPU" if config.deterministic else "asked for the CPU")
         case "torch", device:
             _require("torch")
             return Choice("torch", _torch_device(device), "asked for")
@@ -146,6 +147,11 @@ def _torch_device(wanted: str | None) -> str:
     if wanted not in devices:
         raise InputError(f"device {wanted} is not present: PyTorch sees {', '.join(devices)}")
     return wanted
+
+
+def threads(choice: Choice, config: Config) -> int:
+    """Return the threads that a backend gets: one for a deterministic run on torch, whose sums depend on them."""
+    return 1 if config.deterministic and choice.name == "torch" else config.workers
 
 
 def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int) -> Step:

@@ -120,7 +120,7 @@ class Checkpoint:
         """Return the tiles that the run had, which more epochs must not change; native's workers may be others."""
         had = self.about["settings"]
         tile, negatives = had["tile"], had["shared_negatives"]
-        if choice.name == "native":
+        if choice.name == "native" and not config.deterministic:
             return TileSettings(tile, negatives, tile * config.workers, had["row_cap"], config.workers > 1)
         return TileSettings(tile, negatives, had["tokens_in_flight"], had["row_cap"], had["static_cap"])
 

@@ -194,6 +194,10 @@ class Config:
         maximum=4096,
         hidden_default="all processors",
     )
+    deterministic: bool = option(
+        False,
+        "the same vectors, bit for bit, for any number of workers (native, and torch on the CPU with one thread)",
+    )
     backend: BackendName = option("auto", "triton, native or torch; auto takes the fastest that can run here")
     device: DeviceName | None = option(
         None, "device of the torch backend: cuda, cpu or mps", hidden_default="cuda where present, else cpu"
@@ -214,7 +218,7 @@ class Config:
     )
     tokens_in_flight: int | None = option(
         None,
-        "tokens computed from one snapshot of the tables, in whole tiles (torch and triton)",
+        "tokens computed from one snapshot of the tables, in whole tiles (torch, triton, deterministic native)",
         minimum=1,
         maximum=2**20,
         hidden_default="chosen",
@@ -265,6 +269,9 @@ class Config:
             raise InputError(
                 f"min_alpha ({self.min_alpha}) is above alpha ({self.alpha}): give a min_alpha up to alpha"
             )
+        if self.deterministic and (self.backend == "triton" or self.device in ("cuda", "mps")):
+            where = f"backend {self.backend}" if self.backend == "triton" else f"device {self.device}"
+            raise InputError(f"{where} adds in no fixed order: deterministic needs native, or torch on the CPU")
         if self.cbow_mean != type(self).cbow_mean and self.mode != "cbow":
             raise InputError(f"cbow_mean is cbow's: it does not go with mode {self.mode}")
         if self.preset == "fast" and self.tile is not None and self.shared_negatives is not None:

@@ -24,7 +24,7 @@ from w2vfast.vectors import all_finite
 # Options that gensim's class does not have; they are a model's attributes of the same names.
 EXTRAS = (
     *("backend", "device", "preset", "objective", "log_z", "tile", "shared_negatives", "tokens_in_flight", "cap"),
-    *("cache_dir", "cache_above", "force"),
+    *("cache_dir", "cache_above", "force", "deterministic"),
 )
 # Objectives that gensim's arrays cannot hold, or that need what its arguments cannot say; and why.
 REFUSED = {
@@ -174,7 +174,7 @@ class Training:
                 raise ValueError(f"{name} is {np.shape(table)}, words and dimensions are {shape}: assign such an array")
         model.wv.vectors = trainable(model.wv.vectors)
         w_out = output_table(model)[: job.objective.out_rows(len(model.wv))]
-        step = backends.create_step(choice, job, model.wv.vectors, w_out, config.workers)
+        step = backends.create_step(choice, job, model.wv.vectors, w_out, backends.threads(choice, config))
         return step, replace(work, job=job), config
 
     def _block(

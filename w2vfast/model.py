@@ -80,7 +80,8 @@ class Word2Vec(AfterGensim):
 
     The arguments of gensim's class mean what they mean there. Besides, by keyword only: `backend` ("auto", "triton",
     "native", "torch"), `device`, `preset` ("quality", "fast"), `objective`, `log_z`, `tile`, `shared_negatives`,
-    `tokens_in_flight`, `cap`, `cache_dir`, `cache_above` and `force`: the options of `w2vfast.Config` of these names.
+    `tokens_in_flight`, `cap`, `cache_dir`, `cache_above`, `force` and `deterministic`: the options of
+    `w2vfast.Config` of these names.
     `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were made.
 
     `objective` is "negative-sampling", "nce", "sampled-softmax" or "softmax", whose output table is `syn1neg`;
@@ -96,6 +97,7 @@ class Word2Vec(AfterGensim):
     objective, log_z, cap = Config.objective, Config.log_z, Config.cap
     tile, shared_negatives, tokens_in_flight = Config.tile, Config.shared_negatives, Config.tokens_in_flight
     cache_dir, cache_above, force = Config.cache_dir, Config.cache_above, Config.force
+    deterministic = Config.deterministic
     draw_epochs = 0  # epochs that random numbers were drawn for since the vectors were made: no two draw the same
     loss_per_epoch: tuple[float, ...] | list[float] = ()
     _call: _Call | None = None
@@ -143,6 +145,7 @@ class Word2Vec(AfterGensim):
         cache_dir: str | None = Config.cache_dir,
         cache_above: int = Config.cache_above,
         force: bool = Config.force,
+        deterministic: bool = Config.deterministic,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -519,6 +522,8 @@ class Word2Vec(AfterGensim):
             return False
         if not self.hs and self.objective != Config.objective:
             raise ValueError(f"gensim's own loop has no objective {self.objective}, and has to train this model: {why}")
+        if self.deterministic:
+            raise ValueError(f"gensim's own loop is not deterministic, and has to train this model: {why}")
         self._call = call = self._call or _Call()
         if not call.warned:
             warnings.warn(f"gensim's own loop trains this model, slowly: {why}", RuntimeWarning, stacklevel=4)

@@ -237,7 +237,7 @@ def _train(
             before = found.read()
         keeper = request.folder.keeper(config, choice, settings, corpus_known, before.state)
     w_in, w_out = _tables(work.job, config, request.tables, before.tables)
-    step = backends.create_step(choice, work.job, w_in, w_out, config.workers)
+    step = backends.create_step(choice, work.job, w_in, w_out, backends.threads(choice, config))
     if keeper is not None:
         keeper.make_room((w_in, w_out))
     if before.mined is not None:
@@ -349,6 +349,7 @@ def _resolved_settings(config: Config, work: Work, choice: backends.Choice) -> d
     chosen = {
         "device": choice.device,
         "negative": config.negatives,
+        "workers": backends.threads(choice, config),
         "tile": job.tile,
         "shared_negatives": work.shared_words,
         "tokens_in_flight": job.tokens_in_flight,

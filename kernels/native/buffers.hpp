@@ -28,6 +28,13 @@ class Buffer {
         std::memset(data_.get(), 0, bytes);
         floats_ = floats;
     }
+    // Makes room for more; what is there stays.
+    void grow(size_t floats) {
+        Buffer larger;
+        larger.resize(floats);
+        if (floats_ > 0) std::memcpy(larger.data(), data_.get(), floats_ * sizeof(float));
+        *this = std::move(larger);
+    }
     float *data() { return data_.get(); }
     size_t size() const { return floats_; }
 

@@ -102,8 +102,9 @@ struct WindowInput {
             if (count == 0) return;
             const int32_t *index = windows.by_col_row.data() + windows.start[c];
             const auto weight = [&](int i) { return share[index[i]]; };
-            sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.sum_blocks, w.step.data());
-            w.w_in.add(tile.input_id[c], w.step.data(), tile.input_weight[c], tile.lr);
+            float *step = w.w_in.room(w.step.data());
+            sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.sum_blocks, step);
+            w.w_in.add(tile.input_id[c], step, tile.input_weight[c], tile.lr);
         });
     }
 };

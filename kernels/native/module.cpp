@@ -38,7 +38,9 @@ class Step {
         job_.chunk_size = fields["chunk_size"].cast<int>();
         job_.seed = fields["seed"].cast<uint64_t>();
         job_.cap = fields["cap"].cast<double>();
-        job_.contended = workers > 1;
+        job_.batch_tiles = fields["batch_tiles"].cast<int>();
+        job_.group_chunks = fields["group_chunks"].cast<int>();
+        job_.contended = workers > 1 && job_.batch_tiles == 0;
         for (const auto &[name, value] : objective) {
             if (py::isinstance<py::array>(value)) {
                 objective_.add(name.cast<std::string>(), value.cast<py::array>().data());

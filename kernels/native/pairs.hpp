@@ -12,7 +12,6 @@
 namespace w2v {
 
 constexpr int PAIR_SLACK = 32;  // entries that vector copies and whole groups of dots may write past the end
-constexpr int SUM_VECTORS = REGISTERS >= 32 ? 8 : 7;
 
 // Pairs in order of their rows' segments, and the same pairs by column.
 struct PairList {

@@ -271,7 +271,11 @@ class PathColumns : public GroupedColumns {
         }
         g = gradient_.data();
         for (int b = 0; b < targets_; ++b) {
-            if (rows_of_[b] > 0) teach_nodes(w, b, g, tile.lr);
+            if (rows_of_[b] > 0 && w.w_out.writes_down()) {
+                write_down_nodes(w, b, g, tile.lr);
+            } else if (rows_of_[b] > 0) {
+                teach_nodes(w, b, g, tile.lr);
+            }
             g += rows_of_[b] * stride_;
             ahead.tick(UPDATE_AHEAD);
         }
@@ -430,6 +434,18 @@ class PathColumns : public GroupedColumns {
                 }
             });
         });
+    }
+
+    // The same, to be added later with what other targets have for a node: each weighs its own pairs.
+    void write_down_nodes(Workspace &w, int target, const float *g, float lr) const {
+        const int rows = rows_of_[target];
+        for (int k = start_[target]; k < start_[target + 1]; ++k) {
+            const float *of_node = g + (k - start_[target]);
+            const auto weight = [&](int i) { return of_node[i * stride_]; };
+            float *step = w.w_out.room(w.step.data());
+            sum_rows<false>(rows_of(target), rows, weight, w.left.data(), w.ld, w.sum_blocks, step);
+            w.w_out.add(id_[k], step, static_cast<float>(rows), lr);
+        }
     }
 
     const Tree &tree_;

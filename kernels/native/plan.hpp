@@ -27,7 +27,8 @@ struct Job {
     int window, tile, chunk_size;
     uint64_t seed;
     double cap;
-    bool contended = false;  // several workers share the tables
+    bool contended = false;  // several workers share the tables, each changing them as it goes
+    int batch_tiles = 0, group_chunks = 0;  // tiles computed from one snapshot, chunks that they are of; or 0
 };
 
 // Chunks to train on, and where the run stands while it does.

@@ -263,6 +263,8 @@ W2V_INLINE void store_four_sums(const Vec *x, float *out) {
 // Transposes LANES vectors in place.
 W2V_INLINE void transpose(Vec *x) { detail::transpose_step<LANES>(x); }
 
+constexpr int SUM_VECTORS = REGISTERS >= 32 ? 8 : 7;  // accumulators of a sum of rows
+
 // `vectors` cut into nearly equal blocks of at most MOST: nearly equal, so that no block is left with too few
 // accumulators to hide the latency of an FMA. Cut once, since the divisions would cost as much as a short sum.
 template <int MOST>

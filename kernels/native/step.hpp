@@ -36,8 +36,9 @@ inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
             if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
             w.w_out.add(tile.column_id[c], step, tile.own_weight[c] + shared_weight(c), tile.lr);
         } else if (count > 0) {
-            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, w.step.data());
-            w.w_out.add(tile.column_id[c], w.step.data(), tile.own_weight[c], tile.lr);
+            float *step = w.w_out.room(w.step.data());
+            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
+            w.w_out.add(tile.column_id[c], step, tile.own_weight[c], tile.lr);
         }
     });
 }

@@ -2,7 +2,7 @@
 
 The builds differ in speed and in the last bits of a float, not in what they compute. Threads share the tables in place
 and each takes the next chunk (kernels/native/table.hpp has the argument why that is safe); one worker is reproducible
-bit for bit.
+bit for bit. With `row_cap` "batch" any number of workers is: they compute batches from one snapshot (batch.hpp).
 """
 
 import importlib
@@ -83,8 +83,6 @@ def create_step(
             raise ValueError(f"{name} must be float32, C-contiguous and writable")
     if np.shares_memory(w_in, w_out):
         raise ValueError("w_in and w_out must not overlap")
-    if job.row_cap == "batch" and job.tokens_in_flight > job.tile:
-        raise ValueError("the native backend computes one tile at a time: row_cap 'batch' needs the torch backend")
     for name, value, most in (
         ("vector_size", w_in.shape[1], MAX_VECTOR_SIZE),
         ("tile", job.tile, MAX_TILE),
@@ -107,7 +105,10 @@ class NativeStep:
     ) -> None:
         self.build = build
         self._job, self._tokens, self._w_in, self._w_out = job, job.tokens, w_in, w_out
+        batched = job.row_cap == "batch"
         values = {field.name: getattr(job, field.name) for field in fields(job)}
+        values["batch_tiles"] = job.tiles_in_flight if batched else 0
+        values["group_chunks"] = job.chunks_in_group if batched else 0
         objective = {"name": job.objective.name} | _flat(job.objective)
         self._step = _module(build).Step(values, objective, w_in, w_out, is_mapped(job.tokens), workers, poison)
 

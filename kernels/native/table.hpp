@@ -1,6 +1,6 @@
 // Rows between the shared tables and a tile's own buffers.
 //
-// Data races. The tables are shared by all threads without locks, as in word2vec.c ("Hogwild", Niu et al., NIPS 2011).
+// Data races, of which batches (batch.hpp) have none. The tables are shared by all threads without locks, as in word2vec.c ("Hogwild", Niu et al., NIPS 2011).
 // Threads may read a row in `gather` while another writes it in `scatter`, and two may write one at once. Each access is
 // a plain load or store of 4-byte aligned floats or of whole vectors of them, so what is read is, float by float, some
 // value that was written (x86-64 and aarch64 do not tear an aligned 4-byte part), and at worst an update is lost or half
@@ -15,7 +15,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "simd.hpp"
+#include "changes.hpp"
 
 namespace w2v {
 
@@ -50,7 +50,8 @@ W2V_INLINE float cap_scale(float weight, const float *static_weight, int32_t id,
 
 constexpr int ROWS_AHEAD = 12;  // rows that `each` fetches again before the one at hand
 
-// A table as one worker reads and changes it. `contended` says that other workers change it meanwhile.
+// A table as one worker reads and changes it. `contended` says that other workers change it meanwhile. Where changes are
+// written down, nobody changes it while it is read.
 class Table {
   public:
     Table(float *table, const float *static_weight, const float *step_scale, int64_t D, float cap, bool contended)
@@ -63,8 +64,16 @@ class Table {
 
     W2V_INLINE void read(int32_t id, float *to) { gather(row(id), D_, to); }
 
+    // From now on `add` writes down what it is given.
+    void write_down(Changes &changes) { changes_ = &changes; }
+    bool writes_down() const { return changes_ != nullptr; }
+
+    // Where a step may be written that `add` is to be given: at `step` or, better, where it is written down.
+    W2V_INLINE float *room(float *step) { return changes_ ? changes_->room() : step; }
+
     // Adds a step of summed weight `weight` (lr left out), scaled by the row cap, and by the row's own scale.
     W2V_INLINE void add(int32_t id, const float *step, float weight, float lr) {
+        if (changes_) return changes_->add(id, step, weight);
         scatter(row(id), D_, step, scale(id, weight, lr));
     }
 
@@ -75,10 +84,40 @@ class Table {
         return step_scale_ ? scale * step_scale_[id] : scale;
     }
 
+    // Adds changes of one row, whose weights sum to `weight`, scaled as if they were one step. `sum` has room for a row.
+    W2V_INLINE void add_all(int32_t id, const Link *first, float weight, Buffer &sum) {
+        const float own = step_scale_ ? step_scale_[id] : 1.0f;
+        const auto scale = [&](const Change &change) {
+            const float x = static_weight_ ? std::max(weight, change.lr * static_weight_[id]) : weight;
+            return x > cap_ ? own * (cap_ / x) : own;
+        };
+        if (!first->next) return scatter(row(id), D_, first->change->step, scale(*first->change));
+        const float whole = static_weight_ ? 1.0f : scale(*first->change);
+        Blocks<SUM_VECTORS>(vectors_of(D_)).each([&](auto size, int v) {
+            constexpr int VECTORS = size;
+            Vec acc[VECTORS] = {};
+            for (const Link *link = first; link; link = link->next) {
+                const float *x = link->change->step + v * LANES, factor = static_weight_ ? scale(*link->change) : 1.0f;
+#pragma GCC unroll 8
+                for (int j = 0; j < VECTORS; ++j) acc[j] += factor * load(x + j * LANES);
+            }
+#pragma GCC unroll 8
+            for (int j = 0; j < VECTORS; ++j) store(sum.data() + (v + j) * LANES, acc[j]);
+        });
+        scatter(row(id), D_, sum.data(), whole);
+    }
+
     // Fetches what the next `read` and `add` of a row will touch.
     W2V_INLINE void prefetch(int32_t id) {
         if (static_weight_) __builtin_prefetch(static_weight_ + id, 0, 3);
         fetch(id);
+    }
+
+    // Fetches the row that `add_all` will write, and a step that it will read.
+    W2V_INLINE void fetch_to_add(int32_t id) { fetch_to_write(row(id)); }
+    W2V_INLINE void fetch_step(const float *step) {
+        asm volatile("");
+        for (int64_t d = 0; d < D_; d += LINE_FLOATS) __builtin_prefetch(step + d, 0, 3);
     }
 
     // Calls body(i) for 0 .. count - 1, which reads or adds to row ids[i]. A row fetched a tile ago may since have been
@@ -103,6 +142,16 @@ class Table {
         // GCC takes a function that only prefetches for one without effect and drops its calls; the empty asm is one.
         asm volatile("");
         const float *at = row(id);
+        if (changes_) {
+            for (int64_t d = 0; d < D_; d += LINE_FLOATS) __builtin_prefetch(at + d, 0, 2);
+            __builtin_prefetch(at + D_ - 1, 0, 2);
+            return;
+        }
+        fetch_to_write(at);
+    }
+
+    W2V_INLINE void fetch_to_write(const float *at) {
+        asm volatile("");
         for (int64_t d = 0; d < D_; d += LINE_FLOATS) prefetch_to_write(at + d);
         prefetch_to_write(at + D_ - 1);
     }
@@ -113,6 +162,7 @@ class Table {
     int64_t D_;
     float cap_;
     bool contended_;
+    Changes *changes_ = nullptr;
 };
 
 }  // namespace w2v

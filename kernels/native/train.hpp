@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "mapped.hpp"
+#include "batch.hpp"
 #include "objectives/binary_code.hpp"
 #include "objectives/class_softmax.hpp"
 #include "objectives/hierarchical_softmax.hpp"
@@ -20,19 +20,6 @@
 #include "step.hpp"
 
 namespace w2v {
-
-struct Result {
-    double loss = 0;
-    int64_t pairs = 0, trained = 0;
-};
-
-// One thread's part; which input side and objective it is made for is decided once.
-class Worker {
-  public:
-    virtual ~Worker() = default;
-    // Trains on the `place`-th chunk of a visit.
-    virtual void train_chunk(const Visit &visit, int64_t place, bool poison, Result &result) = 0;
-};
 
 template <class Input, class Objective>
 class TileWorker final : public Worker {
@@ -48,11 +35,11 @@ class TileWorker final : public Worker {
         plan_.compute(job_, chunk, visit.draw_epoch);
         const int tiles = (plan_.kept + job_.tile - 1) / job_.tile;
         for (int t = 0; t < std::min(tiles, 2); ++t) tiles_[t].columns.draw(job_, chunk, visit.draw_epoch, t);
-        if (tiles > 0) build(visit, place, tiles_[0], 0);
+        if (tiles > 0) build(visit, place, plan_, 0, tiles_[0]);
         for (int t = 0; t < tiles; ++t) {
             Next &now = tiles_[t % 2], &next = tiles_[(t + 1) % 2];
             const bool more = t + 1 < tiles;
-            if (more) build(visit, place, next, t + 1);
+            if (more) build(visit, place, plan_, t + 1, next);
             if (t + 2 < tiles) now.columns.draw(job_, chunk, visit.draw_epoch, t + 2);
             if (poison) workspace_.poison();
             Ahead ahead(workspace_.w_in, workspace_.w_out, more ? &next.tile : nullptr);
@@ -60,6 +47,36 @@ class TileWorker final : public Worker {
             result.pairs += now.tile.pairs;
         }
         result.trained += plan_.kept;
+    }
+
+    void build(const Visit &visit, int64_t place, const ChunkPlan &plan, int ordinal) override {
+        Next &next = tiles_[1 - at_hand_];
+        next.columns.draw(job_, visit.chunks[place], visit.draw_epoch, ordinal);
+        build(visit, place, plan, ordinal, next);
+        built_ = true;
+    }
+
+    void turn() override {
+        at_hand_ = 1 - at_hand_;
+        built_ = false;
+    }
+
+    bool has_built() const override { return built_; }
+
+    void train_tile(Slot &slot, int part_bits, bool poison) override {
+        Next &now = tiles_[at_hand_];
+        exchange_matrices(slot);
+        slot.in.begin(workspace_.step_left.data(), workspace_.ld, now.tile.lr);
+        slot.out.begin(workspace_.step_columns.data(), workspace_.ld, now.tile.lr);
+        workspace_.w_in.write_down(slot.in);
+        workspace_.w_out.write_down(slot.out);
+        if (poison) workspace_.poison();
+        Ahead ahead(workspace_.w_in, workspace_.w_out, built_ ? &tiles_[1 - at_hand_].tile : nullptr);
+        slot.loss = tile_step<Input>(job_, workspace_, now.tile, now.columns, ahead);
+        slot.pairs = now.tile.pairs;
+        exchange_matrices(slot);
+        slot.in.finish(part_bits);
+        slot.out.finish(part_bits);
     }
 
   private:
@@ -72,18 +89,31 @@ class TileWorker final : public Worker {
             : tile(job, shape), columns(objective, shape) {}
     };
 
-    void build(const Visit &visit, int64_t place, Next &next, int ordinal) {
-        next.tile.start(job_, plan_, ordinal);
-        next.tile.lr = static_cast<float>(visit.learning_rate(place, plan_.offset[next.tile.begin]));
+    void build(const Visit &visit, int64_t place, const ChunkPlan &plan, int ordinal, Next &next) {
+        next.tile.start(job_, plan, ordinal);
+        next.tile.lr = static_cast<float>(visit.learning_rate(place, plan.offset[next.tile.begin]));
         next.columns.name_shared(next.tile);
-        Input::build(job_, plan_, next.tile, next.columns);
+        Input::build(job_, plan, next.tile, next.columns);
         next.columns.finish(next.tile);
+    }
+
+    // The workspace's matrices of steps for the slot's, where these are what is to be added to the tables; and back.
+    void exchange_matrices(Slot &slot) {
+        if (!job_.cbow) exchange(workspace_.step_left, slot.in.matrix);
+        exchange(workspace_.step_columns, slot.out.matrix);
+    }
+
+    static void exchange(Buffer &ours, Buffer &theirs) {
+        if (theirs.size() != ours.size()) theirs.resize(ours.size());
+        std::swap(ours, theirs);
     }
 
     const Job &job_;
     TileShape shape_;
     ChunkPlan plan_;
     Next tiles_[2];
+    int at_hand_ = 0;     // of the two, tile by tile
+    bool built_ = false;  // the other one
     Workspace workspace_;
 };
 
@@ -142,25 +172,31 @@ inline std::unique_ptr<Workers> workers_for(const std::string &objective, const 
 class Trainer {
   public:
     Trainer(const Job &job, std::unique_ptr<Workers> make, int workers, bool poison)
-        : job_(job), make_(std::move(make)), poison_(poison), workers_(workers) {}
+        : job_(job), make_(std::move(make)), poison_(poison), workers_(workers) {
+        if (job.batch_tiles > 0) batches_ = std::make_unique<Batches>(job);
+    }
 
     // Forgets what was sized for the job's tokens or another number of shared words.
     void restart() {
         for (std::unique_ptr<Worker> &worker : workers_) worker.reset();
     }
 
-    // Trains on a visit's chunks. With one worker the result, tables and loss, is the same bit for bit on every run.
+    // Trains on a visit's chunks. With one worker, or in batches, the result is the same bit for bit on every run: tables
+    // and loss.
     Result train(const Visit &visit) {
         if (visit.shared_words != shared_words_) restart();
         shared_words_ = visit.shared_words;
-        const int active = static_cast<int>(std::min<int64_t>(static_cast<int64_t>(workers_.size()), visit.count));
+        const int64_t most = batches_ ? std::min<int64_t>(visit.count * job_.chunk_size, job_.batch_tiles) : visit.count;
+        const int active = static_cast<int>(std::min<int64_t>(static_cast<int64_t>(workers_.size()), most));
         std::vector<Result> results(workers_.size());
         std::vector<std::exception_ptr> errors(workers_.size());
         std::atomic<int64_t> next{0};
+        if (batches_) batches_->begin(visit, active);
         const auto work = [&](int id) {
             try {
                 if (!workers_[id]) workers_[id] = make_->make(job_, shared_words_);
                 Worker &worker = *workers_[id];
+                if (batches_) return batches_->work(id, worker, poison_);
                 Result mine;  // in a cache line of its own
                 for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < visit.count;) {
                     worker.train_chunk(visit, i, poison_, mine);
@@ -169,6 +205,7 @@ class Trainer {
                 results[id] = mine;
             } catch (...) {
                 errors[id] = std::current_exception();
+                if (batches_) batches_->fail();
             }
         };
         std::vector<std::thread> threads;
@@ -177,13 +214,14 @@ class Trainer {
         } catch (...) {
             errors[0] = std::current_exception();
             next = visit.count;
+            for (int id = static_cast<int>(threads.size()) + 1; batches_ && id <= active; ++id) batches_->fail();
         }
         if (active > 0 && !errors[0]) work(0);
         for (std::thread &thread : threads) thread.join();
         for (const std::exception_ptr &error : errors) {
             if (error) std::rethrow_exception(error);
         }
-        Result total;
+        Result total = batches_ ? batches_->result() : Result{};
         for (const Result &result : results) {
             total.loss += result.loss;
             total.pairs += result.pairs;
@@ -198,6 +236,7 @@ class Trainer {
     bool poison_;
     int shared_words_ = -1;
     std::vector<std::unique_ptr<Worker>> workers_;
+    std::unique_ptr<Batches> batches_;  // where tiles are computed from one snapshot
 };
 
 }  // namespace w2v

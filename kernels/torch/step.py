@@ -123,11 +123,19 @@ class TorchStep:
                 self._mine(self._job.objective, int(visit.done[start]))
             plan = self._plan(visit.chunks[group], visit.draw_epoch)
             trained += len(plan.words)
+            of_group = torch.zeros_like(loss)
             for batch in self._batches(plan, visit, group):
                 batch_loss, batch_pairs = self._step(batch)
-                loss += batch_loss
+                of_group += batch_loss
                 pairs += batch_pairs
+            loss += self._whole_units(of_group)
         return StepResult(float(loss), int(pairs), trained)
+
+    def _whole_units(self, loss: Tensor) -> Tensor:
+        """Return a group's loss, cut so that sums of groups are exact, but as it is with tables of float64."""
+        if self._w_in.dtype == torch.float64:
+            return loss
+        return torch.round(loss / contract.LOSS_UNIT) * contract.LOSS_UNIT
 
     def _mine(self, objective: Mining, done: int) -> None:
         """Mine each word's columns anew if a snapshot is due with `done` tokens visited."""
