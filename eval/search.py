@@ -108,10 +108,9 @@ class Index:
         self.path = f"{os.fspath(path)}{SUFFIX}"
         rows = np.random.default_rng(1).choice(len(vectors.words), min(RECALL_WORDS, len(vectors.words)), replace=False)
         queries = vectors.vectors[rows] / lengths(vectors)[rows, None]
-        self._index = self._opened(vectors, queries) if os.path.exists(self.path) else None
-        self.made = self._index is None
-        if self._index is None:
-            self._index = self._build(vectors)
+        opened = self._opened(vectors, queries) if os.path.exists(self.path) else None
+        self.made = opened is None
+        self._index: Any = self._build(vectors) if opened is None else opened
         found, _ = self.search(queries, 11)
         true, _ = exact(vectors, queries, 11)
         # A word is its own nearest: what else is found counts.
@@ -146,7 +145,7 @@ class Index:
         V, D = vectors.shape
         lists = max(1, min(LISTS * math.isqrt(V), V // 39))
         # The nearest unit rows by distance are those of largest cosine; lists by inner product would be uneven.
-        index = faiss.index_factory(D, f"IVF{lists},SQ8", faiss.METRIC_L2)
+        index: Any = faiss.index_factory(D, f"IVF{lists},SQ8", faiss.METRIC_L2)
         index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = SAMPLE, 1
         index.nprobe = max(1, round(lists * SEARCHED))
         norms = lengths(vectors)

@@ -181,7 +181,8 @@ def cosine_errors(before: NDArray[np.float32], after: NDArray[np.float32]) -> ND
     )
     lengths = np.sqrt(first * second)
     cosines = np.divide(along, lengths, out=(first == second).astype(np.float64), where=lengths > 0)
-    return np.maximum(1 - cosines, 0)
+    errors: NDArray[np.float64] = np.maximum(1 - cosines, 0)
+    return errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:

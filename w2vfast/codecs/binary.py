@@ -44,13 +44,14 @@ class Codec:
     def encode(self, rows: NDArray[np.float32], start: int = 0) -> Arrays:
         """Return codes."""
         if self.mean is not None and self.rotation is not None:
-            rows = (unit(rows) - self.mean) @ self.rotation
+            turned: NDArray[Any] = (unit(rows) - self.mean) @ self.rotation
+            rows = turned
         return {"codes": np.packbits(rows > 0, axis=1)}
 
     def decode(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the rows of length 1, or about 1, that signs stand for."""
         ones = np.unpackbits(arrays["codes"], axis=1, count=self.vector_size).astype(np.float32)
-        signs: NDArray[np.float32] = (ones - np.float32(0.5)) * np.float32(2 * self.vector_size**-0.5)
+        signs: NDArray[Any] = (ones - np.float32(0.5)) * np.float32(2 * self.vector_size**-0.5)
         if self.mean is None or self.rotation is None or self.length is None:
             return signs
         return signs @ (self.rotation.T * self.length) + self.mean

@@ -175,7 +175,8 @@ def _write(
     file: IO[bytes],
 ) -> None:
     """Write header, offsets, counts, shared arrays, rows and words: aligned, with what is known last coming last."""
-    fixed = {"offsets": np.zeros(rows + 1, dtype="<i8")} | ({} if counts is None else {"counts": counts}) | shared
+    offsets: NDArray[Any] = np.zeros(rows + 1, dtype="<i8")
+    fixed: dict[str, NDArray[Any]] = {"offsets": offsets, **({} if counts is None else {"counts": counts}), **shared}
     # Of rows' tensors those with the widest items come first: each is then aligned to its items.
     tensors = sorted(tensors, key=lambda tensor: -tensor[1].itemsize)
     entries = [(name, array.dtype, array.shape) for name, array in fixed.items()] + tensors
@@ -186,7 +187,7 @@ def _write(
     for name, array in fixed.items():
         file.seek(places[name])
         file.write(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).data)
-    offsets, row, text = fixed["offsets"], 0, []
+    row, text = 0, []
     for words, arrays in blocks:
         for name, dtype, _ in tensors:
             piece = np.ascontiguousarray(arrays[name], dtype=dtype.newbyteorder("<"))
