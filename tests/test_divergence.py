@@ -151,12 +151,11 @@ def test_no_such_checkpoint_is_written_and_the_command_stops(poisoned, themed_fi
 
 def test_checkpoints_from_before_are_what_a_run_goes_on_from(themed_sentences, tmp_path, monkeypatch):
     """The run that diverges is stopped by its checkpoint's writer, which leaves the one before."""
-    config = Config(min_count=1, workers=1, vector_size=8, checkpoint=str(tmp_path), checkpoint_every=1e-6, epochs=5)
-    real, visits = Run.advance, []
+    config = Config(min_count=1, workers=1, vector_size=8, checkpoint=str(tmp_path), checkpoint_every=1e-6, epochs=1000)
+    real = Run.advance
 
     def advance(self, *arguments):
-        visits.append(self)
-        if len(visits) == 4:
+        if Folder(tmp_path).newest() is not None:
             self.step.tables()[0][0, 0] = np.inf
         return real(self, *arguments)
 

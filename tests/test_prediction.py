@@ -235,7 +235,7 @@ def test_a_failed_save_leaves_the_old_file(saved, tmp_path, monkeypatch):
     result.save_model(path)
     before = path.read_bytes()
     monkeypatch.setattr(model_file, "pieces", lambda *rest: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         result.save_model(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]

@@ -75,7 +75,6 @@ class Checkpoint:
         try:
             _check(self.about, {"asked": dict, "settings": dict, "corpus": dict} | dict.fromkeys(TOLD, str))
             _check(self.about["asked"], {"epochs": int})
-            _check(self.about["settings"], COUNTS)
         except (KeyError, TypeError, ValueError) as error:
             raise self._unusable(error) from error
         asked, chosen = self.about["asked"], self.about["settings"]
@@ -119,6 +118,10 @@ class Checkpoint:
     def tile_settings(self, config: Config, choice: Choice) -> TileSettings:
         """Return the tiles that the run had, which more epochs must not change; native's workers may be others."""
         had = self.about["settings"]
+        try:
+            _check(had, COUNTS)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unusable(error) from error
         tile, negatives = had["tile"], had["shared_negatives"]
         if choice.name == "native" and not config.deterministic:
             return TileSettings(tile, negatives, tile * config.workers, had["row_cap"], config.workers > 1)
@@ -437,7 +440,7 @@ def _check(values: dict[str, Any], kinds: dict[str, Any]) -> None:
     """Raise ValueError, KeyError or TypeError where values are not of these kinds, or numbers that no run has."""
     for name, kind in kinds.items():
         value = values[name]
-        if not isinstance(value, kind) or (kind is int and not 0 <= value < 1 << 62):
+        if not isinstance(value, kind) or (isinstance(value, int) and not 0 <= value < 1 << 62):
             raise ValueError(f"{name} is {value!r:.40}")
 
 

@@ -54,7 +54,8 @@ class Codec:
         signs: NDArray[Any] = (ones - np.float32(0.5)) * np.float32(2 * self.vector_size**-0.5)
         if self.mean is None or self.rotation is None or self.length is None:
             return signs
-        return signs @ (self.rotation.T * self.length) + self.mean
+        rows: NDArray[np.float32] = signs @ (self.rotation.T * self.length) + self.mean
+        return rows
 
 
 def fit(passes: Passes, *, rotate: bool = False) -> Codec:
