@@ -214,6 +214,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_objectives_are_tuned_measured_and_compared(themed_file, tmp_path):
     tuning, table = tmp_path / "tuning.csv", tmp_path / "rows.csv"
     options = ["--objectives", "nce:log_z=1", "--vector-size", "8", "--min-count", "1", "--epochs", "1"]
@@ -287,6 +288,7 @@ def test_faults_of_objectives_are_one_line(tmp_path, arguments, message):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_growth_measures_and_draws(tmp_path):
     table, plot = tmp_path / "rows.csv", tmp_path / "plot.png"
     options = ["--objectives", "negative-sampling", "--vector-size", "4", "--csv", table, "--plot", plot]

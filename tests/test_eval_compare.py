@@ -170,6 +170,7 @@ def test_faults_are_one_line(
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_objectives_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus, csv_file, page = (tmp_path / name for name in ("lee.txt.gz", "c.csv", "r.html"))
     corpus.write_bytes(gzip.compress(Path(datapath("lee_background.cor")).read_bytes()))

@@ -18,6 +18,7 @@ from w2vfast.config import Config
 
 TABLE = Path(__file__).parent / "data" / "triton_resources.csv"
 NVIDIA = ("80", "86", "89", "90")
+pytestmark = pytest.mark.slow  # some 45 compilations
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("triton has no wheel for this platform", allow_module_level=True)

@@ -89,10 +89,10 @@ def fingerprint(files: Sequence[Path | str], options: dict[str, Any]) -> dict[st
         if isinstance(file, str):
             return None
         try:
+            if not stat.S_ISREG(os.stat(file).st_mode):  # a pipe that is opened is one whose writer has been met
+                return None
             with open(file, "rb", buffering=0) as opened:
                 status = os.fstat(opened.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    return None
                 samples = hashlib.sha256()
                 last = max(0, status.st_size - SAMPLE_BYTES)
                 for place in sorted({last * i // (SAMPLES - 1) for i in range(SAMPLES)}):
