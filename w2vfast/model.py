@@ -2,6 +2,7 @@
 
 The class is gensim's but for an epoch of training, the scan of text files and the first vectors. `train` itself, with
 its checks, callbacks and log, stays gensim's, and so do vocabulary, saving and every query.
+It is past 600 lines since gensim's signature, with what each argument means here, is one piece.
 """
 
 import copy

@@ -46,7 +46,7 @@ struct Tile {
     std::vector<int32_t> input_id, column_id;
     std::vector<float> targets;                   // [rows] n
     std::vector<float> input_weight, own_weight;  // [inputs], [columns] without what shared pairs weigh
-    PairList own;                                 // row, column; by column too, or instead
+    PairList own;                                 // row, column; by column too
     std::vector<int32_t> grouped_id;              // rows of W_out that the objective steps by itself, to be fetched
     PairList windows;                             // CBOW: row, input
 
