@@ -112,8 +112,9 @@ def test_a_command_killed_at_any_moment_ends_in_the_same_bits(long_file, tmp_pat
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL
-        assert not (tmp_path / "v.bin").exists()
         kills += 1
+        if (tmp_path / "v.bin").exists():  # the kill came after the last rename: the file is whole
+            break
     assert kills
     assert (tmp_path / "v.bin").read_bytes() == whole
 

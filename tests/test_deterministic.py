@@ -1,7 +1,9 @@
 """Deterministic runs: the same bits for any number of workers, every objective and backend, resumed, in Word2Vec."""
 
+import resource
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,13 +44,15 @@ except (RuntimeError, MemoryError) as error:
 @needs_native
 @pytest.mark.skipif(sys.platform != "linux", reason="bounds a process's memory, which Linux tells")
 @pytest.mark.parametrize(
-    ("vector_size", "workers", "memory", "error"),
-    [(8, 60, 100 << 20, "RuntimeError"), (8000, 3, 240 << 20, "MemoryError")],
+    ("vector_size", "workers", "stack", "memory", "error"),
+    [(8, 60, 1 << 30, 1500 << 20, "RuntimeError"), (8000, 3, 8 << 20, 240 << 20, "MemoryError")],
     ids=["no-thread", "no-buffers"],
 )
-def test_a_worker_that_fails_is_waited_for_by_none(vector_size, workers, memory, error):
+def test_a_worker_that_fails_is_waited_for_by_none(vector_size, workers, stack, memory, error):
+    """Large stacks, so that no second thread fits while the first has ample memory for its own data."""
     command = [sys.executable, "-c", FAILING, *map(str, (vector_size, workers, memory))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    stacks = partial(resource.setrlimit, resource.RLIMIT_STACK, (stack, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, preexec_fn=stacks)
     assert done.stdout.split() == [error]
 
 
