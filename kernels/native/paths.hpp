@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "fields.hpp"
 #include "logistic.hpp"
@@ -29,7 +30,8 @@ class Tree {
     // Where a word's path leaves the top, and what is left of it.
     struct Tail {
         int64_t begin;
-        int32_t length, exit;
+        int32_t rank;  // of the word among the leaves, from left to right
+        int16_t length, exit;
     };
 
     Tree(const Fields &fields, int64_t V, int32_t first_row)
@@ -43,6 +45,7 @@ class Tree {
           tails_(V) {
         const std::vector<int32_t> number = choose_top(offsets_, V);
         const size_t exits = top_.size() + 1;
+        above_.resize(exits);
         ones_.resize(exits * top_.size());
         all_.resize(ones_.size());
         // Exits by the turn taken last: the node at the top, and which way. Two turns a node, of which one leads to each
@@ -65,8 +68,10 @@ class Tree {
                     all_[at] = 1;
                 }
             }
-            tails_[word] = {i, static_cast<int32_t>(end - i), exit};
+            above_[exit] = static_cast<int16_t>(i - begin);
+            tails_[word] = {i, 0, static_cast<int16_t>(end - i), static_cast<int16_t>(exit)};
         }
+        rank_leaves(V);
     }
 
     int longest() const { return longest_; }
@@ -75,7 +80,7 @@ class Tree {
     // How many of them are shared columns in a job, or in its tiles.
     template <class Of>
     int top_nodes(const Of &of) const {
-        return of.cbow && !of.contended ? 0 : static_cast<int>(top_.size());
+        return of.cbow ? 0 : static_cast<int>(top_.size());
     }
 
     // Of an exit, [top]: 1 for each node that paths pass before with bit 0, or at all.
@@ -84,27 +89,40 @@ class Tree {
 
     // What is left of a word's path below the top, or the path.
     W2V_INLINE Tail tail(int32_t word, bool below_top) const {
-        if (below_top) return tails_[word];
-        return {offsets_[word], static_cast<int32_t>(offsets_[word + 1] - offsets_[word]), 0};
+        Tail tail = tails_[word];
+        if (!below_top) {
+            tail.begin -= above_[tail.exit];
+            tail.length = static_cast<int16_t>(tail.length + above_[tail.exit]);
+        }
+        return tail;
     }
-    // The rows of W_out of a tail, and 1 for label 1 (bit 0), -1 for label 0; writes up to LANES beyond.
-    W2V_INLINE void copy(const Tail &tail, int32_t *row, float *sign) const {
-        typedef uint8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-        int i = 0;
-        for (; i < tail.length && tail.begin + i + LANES <= entries_; i += LANES) {
-            store(row + i, load(nodes_ + tail.begin + i) + first_row_);
-            const Bytes bits = *reinterpret_cast<const Bytes *>(bits_ + tail.begin + i);
-            store(sign + i, 1.0f - 2.0f * __builtin_convertvector(bits, Vec));
-        }
-        for (; i < tail.length; ++i) {
-            row[i] = first_row_ + nodes_[tail.begin + i];
-            sign[i] = static_cast<float>(1 - 2 * bits_[tail.begin + i]);
-        }
+    // The row of W_out of node 0, and a tail's nodes.
+    int32_t first_row() const { return first_row_; }
+    W2V_INLINE const int32_t *nodes(const Tail &tail) const { return nodes_ + tail.begin; }
+
+    // Appends to `to` the rows of W_out of a tail's nodes from depth k on; writes up to LANES beyond. Returns the end.
+    W2V_INLINE int32_t *append(const Tail &tail, int k, int32_t *to) const {
+        const int32_t *from = nodes(tail);
+        int i = k;
+        for (; i < tail.length && tail.begin + i + LANES <= entries_; i += LANES) store(to + i - k, load(from + i) + first_row_);
+        for (; i < tail.length; ++i) to[i - k] = from[i] + first_row_;
+        return to + tail.length - k;
     }
 
-    void prefetch_tail(int32_t word, bool below_top) const {
-        __builtin_prefetch(below_top ? static_cast<const void *>(tails_.data() + word) : offsets_ + word, 0, 3);
+    // Of LANES of its nodes from depth k on: 1 for label 1 (bit 0), -1 for label 0; beyond the tail's end any number.
+    W2V_INLINE Vec signs(const Tail &tail, int k) const {
+        typedef uint8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+        const int64_t at = tail.begin + k;
+        Bytes bits{};
+        if (at + LANES <= entries_) {
+            bits = *reinterpret_cast<const Bytes *>(bits_ + at);
+        } else {
+            std::memcpy(&bits, bits_ + at, entries_ - at);
+        }
+        return 1.0f - 2.0f * __builtin_convertvector(bits, Vec);
     }
+
+    void prefetch_tail(int32_t word) const { __builtin_prefetch(tails_.data() + word, 0, 3); }
     void prefetch_path(const Tail &tail) const {
         __builtin_prefetch(nodes_ + tail.begin, 0, 3);
         __builtin_prefetch(nodes_ + tail.begin + tail.length - 1, 0, 3);
@@ -112,6 +130,25 @@ class Tree {
     }
 
   private:
+    // Ranks the words in the order of their codes.
+    void rank_leaves(int64_t V) {
+        std::vector<std::pair<uint64_t, int32_t>> leaves(V);  // the first 64 bits, word
+        for (int64_t word = 0; word < V; ++word) {
+            const int64_t begin = offsets_[word], bits = std::min<int64_t>(offsets_[word + 1] - begin, 64);
+            uint64_t key = 0;
+            for (int64_t i = 0; i < bits; ++i) key |= static_cast<uint64_t>(bits_[begin + i]) << (63 - i);
+            leaves[word] = {key, static_cast<int32_t>(word)};
+        }
+        const auto code = [&](int32_t word) { return std::pair(bits_ + offsets_[word], bits_ + offsets_[word + 1]); };
+        std::sort(leaves.begin(), leaves.end(), [&](const auto &a, const auto &b) {
+            if (a.first != b.first) return a.first < b.first;
+            const auto [a_begin, a_end] = code(a.second);
+            const auto [b_begin, b_end] = code(b.second);
+            return std::lexicographical_compare(a_begin, a_end, b_begin, b_end);
+        });
+        for (int64_t i = 0; i < V; ++i) tails_[leaves[i].second].rank = static_cast<int32_t>(i);
+    }
+
     // Fills top_ with the nodes nearest to the root, and returns each node's number there or -1.
     std::vector<int32_t> choose_top(const int64_t *offsets, int64_t V) {
         std::vector<int32_t> number(V - 1, -1);
@@ -142,15 +179,16 @@ class Tree {
     double mean_length_;
     std::vector<Tail> tails_;  // [V]
     std::vector<int32_t> top_;
+    std::vector<int16_t> above_;     // of each exit, how many top nodes a path passes before
     std::vector<float> ones_, all_;  // [exits, top]
 };
 
-// What a tile holds of a tree. A target's tail stays in the first level of the cache while all rows that it is a target
-// of are multiplied with it; its nodes, few of which two targets share, are no columns but read from and added to W_out
-// where they lie, in two passes: scores and the rows' gradients of all targets first, then the nodes' steps.
+// What a tile holds of a tree: its targets in the order of the leaves, so that those whose paths pass a node stand side by
+// side. A node is opened at the first of them and closed behind the last: it is scored with each, then stepped once with
+// all. Its row of W_out is read and changed where it lies; it has no number, is no column and never copied.
 class PathColumns : public GroupedColumns {
   public:
-    PathColumns(const Tree &tree, const TileShape &shape, int64_t rows)
+    PathColumns(const Tree &tree, const TileShape &shape)
         : tree_(tree),
           top_(tree.top_nodes(shape)),
           most_rows_(shape.rows_per_target),
@@ -158,13 +196,18 @@ class PathColumns : public GroupedColumns {
         top_number_.resize(top_);
         ones_.resize(static_cast<size_t>(shape.tokens) * top_);
         all_.resize(ones_.size());
-        start_.resize(shape.targets + 1);
-        exit_.resize(shape.targets);
-        id_.resize(static_cast<size_t>(shape.targets) * tree.longest() + PAIR_SLACK);
-        sign_.resize(id_.size() + PAIR_SLACK);
+        tail_.resize(shape.targets);
         rows_of_.resize(shape.targets);
         row_.resize(static_cast<size_t>(shape.targets) * most_rows_);
-        weight_.resize(rows);
+        target_.resize(shape.targets);
+        unsorted_.resize(shape.targets + 1);
+        rank_.resize(shape.targets + LANES);
+        path_.resize(shape.targets);
+        shared_.resize(shape.targets + 1);
+        pairs_.resize(shape.targets + 1);
+        pair_row_.resize(shape.pairs);
+        distinct_.resize(static_cast<size_t>(shape.targets) * tree.longest() + LANES);
+        opened_.resize(tree.longest());
         gradient_.resize(shape.pairs * stride_);
     }
 
@@ -178,19 +221,13 @@ class PathColumns : public GroupedColumns {
 
     // Finds the tails of the words that are targets of the tile's rows.
     void name_targets(Tile &, const int32_t *words, int count) {
-        for (int j = 0; j < count; ++j) tree_.prefetch_tail(words[j], top_ > 0);
-        for (int j = 0; j < count; ++j) tree_.prefetch_path(tree_.tail(words[j], top_ > 0));
-        std::fill(rows_of_.begin(), rows_of_.begin() + count, 0);
-        int at = 0;
+        for (int j = 0; j < count; ++j) tree_.prefetch_tail(words[j]);
         for (int j = 0; j < count; ++j) {
-            start_[j] = at;
-            const Tree::Tail tail = tree_.tail(words[j], top_ > 0);
-            exit_[j] = tail.exit;
-            tree_.copy(tail, id_.data() + at, sign_.data() + at);
-            at += tail.length;
+            tail_[j] = tree_.tail(words[j], top_ > 0);
+            tree_.prefetch_path(tail_[j]);
         }
-        start_[count] = at;
-        targets_ = count;
+        std::fill(rows_of_.begin(), rows_of_.begin() + count, 0);
+        named_ = count;
     }
 
     // Pairs a row with the paths of `length` of those words, from the first-th on. No row comes before a lower one has.
@@ -204,8 +241,8 @@ class PathColumns : public GroupedColumns {
         for (int t = 0; t < top_; t += LANES) {
             Vec ones_sum = load(ones + t), all_sum = load(all + t);
             for (int j = first; j < first + length; ++j) {
-                ones_sum += load(tree_.ones(exit_[j]) + t);
-                all_sum += load(tree_.all(exit_[j]) + t);
+                ones_sum += load(tree_.ones(tail_[j].exit) + t);
+                all_sum += load(tree_.all(tail_[j].exit) + t);
             }
             store(ones + t, ones_sum);
             store(all + t, all_sum);
@@ -213,21 +250,27 @@ class PathColumns : public GroupedColumns {
         for (int j = first; j < first + length; ++j) row_[static_cast<size_t>(j) * most_rows_ + rows_of_[j]++] = row;
     }
 
-    // Sums what the nodes weigh, 1 a pair.
-    void weigh_nodes(Tile &tile) {
-        int distinct = 0;
-        tile.grouped_id.resize(start_[targets_] + 1);
-        for (int b = 0; b < targets_; ++b) {
-            const float pairs = static_cast<float>(rows_of_[b]);
-            if (pairs == 0) continue;
-            for (int e = start_[b]; e < start_[b + 1]; ++e) {
-                float &weight = weight_[id_[e]];
-                tile.grouped_id[distinct] = id_[e];
-                distinct += weight == 0;  // most of both kinds come in no order: no branch
-                weight += pairs;
+    // Puts the targets in order, and says which nodes are to be fetched.
+    void finish_targets(Tile &tile) {
+        sort_targets();
+        int32_t *distinct = distinct_.data();
+        int pair = 0;
+        for (int p = 0; p < targets_; ++p) {
+            const int j = target_[p];
+            const Tree::Tail &tail = path_[p] = tail_[j];
+            pairs_[p] = pair;
+            shared_[p] = 0;
+            if (p > 0) {
+                const Tree::Tail &before = path_[p - 1];
+                shared_[p] = common(tree_.nodes(tail), tree_.nodes(before), std::min(tail.length, before.length));
             }
+            distinct = tree_.append(tail, shared_[p], distinct);
+            const int32_t *row = row_.data() + static_cast<size_t>(j) * most_rows_;
+            for (int i = 0; i < rows_of_[j]; ++i) pair_row_[pair++] = row[i];
         }
-        tile.grouped_id.resize(distinct);
+        pairs_[targets_] = pair;
+        shared_[targets_] = 0;
+        tile.grouped_id.assign(distinct_.data(), distinct);
     }
 
     // Turns the scores of the top nodes into gradients, and fills their shared_weight. Returns the loss.
@@ -242,44 +285,30 @@ class PathColumns : public GroupedColumns {
     }
 
     float step_groups(Workspace &w, const Tile &tile, Ahead &ahead) {
-        float *g = gradient_.data();
         SignedLoss loss;
         for (int b = 0, end; b < targets_; b = end) {
-            float *from = g;
-            for (end = b; end < targets_ && start_[end] - start_[b] < NODES_TOGETHER; ++end) {
-                score_tail(w, end, g);
-                g += rows_of_[end] * stride_;
-            }
-            g = from;
-            for (int j = b; j < end; ++j) {
-                const int nodes = start_[j + 1] - start_[j], rows = rows_of_[j];
+            end = b;
+            for (int nodes = 0; end < targets_ && nodes < NODES_TOGETHER; nodes += path_[end++].length) score_tail(w, end);
+            for (int p = b; p < end; ++p) {
+                const int nodes = path_[p].length;
                 for (int k = 0; k < nodes; k += LANES) {
-                    const Vec sign = load(sign_.data() + start_[j] + k);
-                    for (int i = 0; i < rows; ++i) {
-                        float *at = g + i * stride_ + k;
+                    const Vec sign = tree_.signs(path_[p], k);
+                    for (int i = pairs_[p]; i < pairs_[p + 1]; ++i) {
+                        float *at = gradients_of(i) + k;
                         store(at, loss.gradient(load(at), sign, nodes - k, tile.lr));
                     }
                 }
-                g += rows * stride_;
             }
-            g = from;
-            for (int j = b; j < end; ++j) {
-                teach_rows(w, j, g);
-                g += rows_of_[j] * stride_;
+            for (int p = b; p < end; ++p) {
+                if (pairs_[p + 1] - pairs_[p] > 1 || w.w_out.writes_down()) {
+                    teach_rows(w, p);
+                    close_nodes(w, p, path_[p].length, tile.lr);
+                } else {
+                    close_nodes(w, p, teach_row_and_nodes(w, p, tile.lr), tile.lr);
+                }
             }
             ahead.tick(SCORES_AHEAD);
         }
-        g = gradient_.data();
-        for (int b = 0; b < targets_; ++b) {
-            if (rows_of_[b] > 0 && w.w_out.writes_down()) {
-                write_down_nodes(w, b, g, tile.lr);
-            } else if (rows_of_[b] > 0) {
-                teach_nodes(w, b, g, tile.lr);
-            }
-            g += rows_of_[b] * stride_;
-            ahead.tick(UPDATE_AHEAD);
-        }
-        for (const int32_t id : tile.grouped_id) weight_[id] = 0;
         return loss.total();
     }
 
@@ -287,7 +316,37 @@ class PathColumns : public GroupedColumns {
     static constexpr int NODES_TOGETHER = 32;  // whose rows of W_out stay in the first level from their scores on
     static constexpr int TOGETHER = REGISTERS >= 32 ? 3 : 1;  // rows, or nodes, that share what is loaded of the other
 
-    const int32_t *rows_of(int target) const { return row_.data() + static_cast<size_t>(target) * most_rows_; }
+    W2V_INLINE float *node(Workspace &w, int32_t number) const { return w.w_out.at(tree_.first_row() + number); }
+    float *gradients_of(int pair) { return gradient_.data() + static_cast<size_t>(pair) * stride_; }
+
+    // Fills target_ with the words named that have rows, in the order of their leaves.
+    void sort_targets() {
+        targets_ = 0;
+        for (int j = 0; j < named_; ++j) {
+            rank_[targets_] = tail_[j].rank;
+            unsorted_[targets_] = j;
+            targets_ += rows_of_[j] > 0;
+        }
+        // Each one's place is the number of those before it.
+        IVec lane;
+        for (int i = 0; i < LANES; ++i) lane[i] = i;
+        for (int p = 0; p < targets_; p += LANES) {
+            const IVec rank = load(rank_.data() + p), number = lane + p;
+            IVec place{};
+            for (int i = 0; i < targets_; ++i) {
+                const IVec other = splat(rank_[i]);
+                place -= (other < rank) | ((other == rank) & (splat(i) < number));
+            }
+            for (int i = 0; i < std::min(LANES, targets_ - p); ++i) target_[place[i]] = unsorted_[p + i];
+        }
+    }
+
+    // How many of the first `most` numbers, of both, are equal.
+    static W2V_INLINE int common(const int32_t *a, const int32_t *b, int most) {
+        int k = 0;
+        while (k < most && a[k] == b[k]) ++k;
+        return k;
+    }
 
     // Calls body(Int<n>, i) for `count` items, n of them from the i-th on: three at a time, and two rather than one.
     template <class Body>
@@ -300,12 +359,27 @@ class PathColumns : public GroupedColumns {
         for (; i < count; ++i) body(Int<1>{}, i);
     }
 
-    // g[i][k] = left[i-th row of the target] . node k of its tail, in whole groups of four.
-    W2V_INLINE void score_tail(Workspace &w, int target, float *g) const {
-        const int32_t *row = rows_of(target), *id = id_.data() + start_[target];
-        const int nodes = start_[target + 1] - start_[target], whole = static_cast<int>(w.D / LANES) * LANES;
+    // Calls body(Int<n>, k) for `count` items, n of them from the k-th on: four at a time, then what is left.
+    template <class Body>
+    static W2V_INLINE void each_four(int count, Body &&body) {
+        int k = 0;
+        for (; k + 4 <= count; k += 4) body(Int<4>{}, k);
+        switch (count - k) {
+            case 1: body(Int<1>{}, k); break;
+            case 2: body(Int<2>{}, k); break;
+            case 3: body(Int<3>{}, k); break;
+            default: break;
+        }
+    }
+
+    // Scores the rows of the p-th target with the nodes of its tail, in whole groups of four.
+    W2V_INLINE void score_tail(Workspace &w, int target) {
+        if (pairs_[target + 1] - pairs_[target] == 1 && w.sum_blocks.count == 1) return score_tail_with_row(w, target);
+        float *g = gradients_of(pairs_[target]);
+        const int32_t *row = pair_row_.data() + pairs_[target], *id = tree_.nodes(path_[target]);
+        const int nodes = path_[target].length, whole = static_cast<int>(w.D / LANES) * LANES;
         const int rest = static_cast<int>(w.D) - whole;
-        together(rows_of_[target], [&](auto size, int first) {
+        together(pairs_[target + 1] - pairs_[target], [&](auto size, int first) {
             constexpr int ROWS = size;
             const float *l[ROWS];
 #pragma GCC unroll 3
@@ -315,7 +389,7 @@ class PathColumns : public GroupedColumns {
                 const float *u[NODES];
                 Vec acc[ROWS][4] = {};
 #pragma GCC unroll 4
-                for (int j = 0; j < NODES; ++j) u[j] = w.w_out.at(id[k + j]);
+                for (int j = 0; j < NODES; ++j) u[j] = node(w, id[k + j]);
                 const auto step = [&](int d, auto &&load_node) {
                     Vec x[NODES];
 #pragma GCC unroll 4
@@ -332,21 +406,43 @@ class PathColumns : public GroupedColumns {
 #pragma GCC unroll 3
                 for (int i = 0; i < ROWS; ++i) store_four_sums(acc[i], g + (first + i) * stride_ + k);
             };
-            int k = 0;
-            for (; k + 4 <= nodes; k += 4) score(Int<4>{}, k);
-            switch (nodes - k) {
-                case 1: score(Int<1>{}, k); break;
-                case 2: score(Int<2>{}, k); break;
-                case 3: score(Int<3>{}, k); break;
-                default: break;
-            }
+            each_four(nodes, score);
         });
     }
 
-    // step_left[i-th row of the target] += sum over its tail's nodes of g[i][k] * node k.
-    W2V_INLINE void teach_rows(Workspace &w, int target, const float *g) const {
-        const int32_t *row = rows_of(target), *id = id_.data() + start_[target];
-        const int nodes = start_[target + 1] - start_[target];
+    // The same for one row, which the registers hold.
+    W2V_INLINE void score_tail_with_row(Workspace &w, int target) {
+        float *g = gradients_of(pairs_[target]);
+        const int32_t *id = tree_.nodes(path_[target]);
+        const int nodes = path_[target].length, rest = static_cast<int>(w.D) % LANES;
+        const float *left = w.row(w.left, pair_row_[pairs_[target]]);
+        w.sum_blocks.each([&](auto vectors, int) {
+            constexpr int VECTORS = vectors;
+            Vec y[VECTORS];
+#pragma GCC unroll 8
+            for (int v = 0; v < VECTORS; ++v) y[v] = held(load(left + v * LANES));
+            const auto score = [&](auto size, int k) {
+                constexpr int NODES = size;
+                Vec acc[4] = {};
+#pragma GCC unroll 4
+                for (int j = 0; j < NODES; ++j) {
+                    const float *u = node(w, id[k + j]);
+#pragma GCC unroll 8
+                    for (int v = 0; v < VECTORS; ++v) {
+                        acc[j] += y[v] * (v + 1 < VECTORS || rest == 0 ? load(u + v * LANES) : load_first(u + v * LANES, rest));
+                    }
+                }
+                store_four_sums(acc, g + k);
+            };
+            each_four(nodes, score);
+        });
+    }
+
+    // step_left of the rows of the p-th target += sum over its tail's nodes of g[i][k] * node k.
+    W2V_INLINE void teach_rows(Workspace &w, int target) {
+        const float *g = gradients_of(pairs_[target]);
+        const int32_t *row = pair_row_.data() + pairs_[target], *id = tree_.nodes(path_[target]);
+        const int nodes = path_[target].length;
         const auto teach = [&](auto size, int first) {
             constexpr int ROWS = size;
             w.sum_blocks.each([&](auto vectors, int v) {
@@ -361,7 +457,7 @@ class PathColumns : public GroupedColumns {
                     for (int j = 0; j < VECTORS; ++j) acc[i][j] = load(to[i] + j * LANES);
                 }
                 for (int k = 0; k < nodes; ++k) {
-                    const float *u = w.w_out.at(id[k]) + v * LANES;
+                    const float *u = node(w, id[k]) + v * LANES;
                     Vec factor[ROWS];
 #pragma GCC unroll 3
                     for (int i = 0; i < ROWS; ++i) factor[i] = splat(g[(first + i) * stride_ + k]);
@@ -380,7 +476,7 @@ class PathColumns : public GroupedColumns {
                 }
             });
         };
-        together(rows_of_[target], [&](auto size, int first) {
+        together(pairs_[target + 1] - pairs_[target], [&](auto size, int first) {
             const int32_t *of = row + first;
             if (repeated(of, size)) {  // a word that stands twice in the target's window
                 for (int i = 0; i < size; ++i) teach(Int<1>{}, first + i);
@@ -394,20 +490,85 @@ class PathColumns : public GroupedColumns {
         return (rows > 1 && row[0] == row[1]) || (rows > 2 && (row[0] == row[2] || row[1] == row[2]));
     }
 
-    // Node k of a target's tail += its factor of the row cap * sum over the target's rows of g[i][k] * left[row].
-    W2V_INLINE void teach_nodes(Workspace &w, int target, const float *g, float lr) const {
-        const int32_t *row = rows_of(target), *id = id_.data() + start_[target];
-        const int rows = rows_of_[target], nodes = start_[target + 1] - start_[target];
+    // Steps the nodes that the p-th target, of one row, alone passes, as it teaches that row; returns the first's depth.
+    W2V_INLINE int teach_row_and_nodes(Workspace &w, int target, float lr) {
+        const float *g = gradients_of(pairs_[target]);
+        const int32_t row = pair_row_[pairs_[target]], *id = tree_.nodes(path_[target]);
+        const int nodes = path_[target].length;
+        const int alone = std::min(std::max(shared_[target], shared_[target + 1]), nodes);
+        w.sum_blocks.each([&](auto vectors, int v) {
+            constexpr int VECTORS = vectors;
+            const int last = std::min(static_cast<int>(w.D) - (v + VECTORS - 1) * LANES, LANES);
+            float *to = w.row(w.step_left, row) + v * LANES;
+            const float *left = w.row(w.left, row) + v * LANES;
+            Vec acc[VECTORS], y[VECTORS];
+#pragma GCC unroll 8
+            for (int j = 0; j < VECTORS; ++j) acc[j] = load(to + j * LANES);
+            for (int k = 0; k < alone; ++k) {
+                const float *u = node(w, id[k]) + v * LANES;
+                const Vec factor = splat(g[k]);
+#pragma GCC unroll 8
+                for (int j = 0; j < VECTORS; ++j) {
+                    const float *at = u + j * LANES;
+                    acc[j] += factor * (j + 1 < VECTORS || last == LANES ? load(at) : load_first(at, last));
+                }
+            }
+#pragma GCC unroll 8
+            for (int j = 0; j < VECTORS; ++j) y[j] = held(load(left + j * LANES));
+            for (int k = alone; k < nodes; ++k) {
+                float *u = node(w, id[k]) + v * LANES;
+                const Vec factor = splat(g[k]), scaled = factor * w.w_out.scale(tree_.first_row() + id[k], 1, lr);
+#pragma GCC unroll 8
+                for (int j = 0; j < VECTORS; ++j) {
+                    float *at = u + j * LANES;
+                    if (j + 1 < VECTORS || last == LANES) {
+                        const Vec x = held(load(at));
+                        acc[j] += factor * x;
+                        store(at, x + scaled * y[j]);
+                    } else {
+                        const Vec x = held(load_first(at, last));
+                        acc[j] += factor * x;
+                        store_first(at, x + scaled * y[j], last);
+                    }
+                }
+            }
+#pragma GCC unroll 8
+            for (int j = 0; j < VECTORS; ++j) store(to + j * LANES, acc[j]);
+        });
+        return alone;
+    }
+
+    // Steps those of the first `nodes` nodes of the p-th target that it is the last one to pass.
+    W2V_INLINE void close_nodes(Workspace &w, int target, int nodes, float lr) {
+        const int32_t *id = tree_.nodes(path_[target]);
+        for (int k = shared_[target]; k < nodes; ++k) opened_[k] = target;
+        for (int k = std::min(shared_[target + 1], nodes), end; k < nodes; k = end) {
+            for (end = k + 1; end < nodes && opened_[end] == opened_[k]; ++end) {
+            }
+            const int begin = pairs_[opened_[k]];
+            if (w.w_out.writes_down()) {
+                write_down_nodes(w, id + k, end - k, begin, pairs_[target + 1], gradients_of(begin) + k, lr);
+            } else {
+                teach_nodes(w, id + k, end - k, begin, pairs_[target + 1], gradients_of(begin) + k, lr);
+            }
+        }
+    }
+
+    // `nodes` nodes += their factor of the row cap * sum over pairs i of g[i][k] * the pair's left row.
+    W2V_INLINE void teach_nodes(Workspace &w, const int32_t *id, int nodes, int begin, int end, const float *g, float lr) const {
+        const int32_t *row = pair_row_.data() + begin;
+        const int pairs = end - begin;
+        const float weight = static_cast<float>(pairs);
         together(nodes, [&](auto size, int first) {
             constexpr int NODES = size;
             float scale[NODES];
 #pragma GCC unroll 3
-            for (int k = 0; k < NODES; ++k) scale[k] = w.w_out.scale(id[first + k], weight_[id[first + k]], lr);
+            for (int k = 0; k < NODES; ++k) scale[k] = w.w_out.scale(tree_.first_row() + id[first + k], weight, lr);
             w.sum_blocks.each([&](auto vectors, int v) {
                 constexpr int VECTORS = vectors;
                 const int last = std::min(static_cast<int>(w.D) - (v + VECTORS - 1) * LANES, LANES);
                 Vec acc[NODES][VECTORS] = {};
-                for (int i = 0; i < rows; ++i) {
+                for (int i = 0; i < pairs; ++i) {
                     const float *x = w.row(w.left, row[i]) + v * LANES;
                     Vec factor[NODES];
 #pragma GCC unroll 3
@@ -421,7 +582,7 @@ class PathColumns : public GroupedColumns {
                 }
 #pragma GCC unroll 3
                 for (int k = 0; k < NODES; ++k) {
-                    float *to = w.w_out.at(id[first + k]) + v * LANES;
+                    float *to = node(w, id[first + k]) + v * LANES;
 #pragma GCC unroll 8
                     for (int j = 0; j < VECTORS; ++j) {
                         float *at = to + j * LANES;
@@ -436,27 +597,31 @@ class PathColumns : public GroupedColumns {
         });
     }
 
-    // The same, to be added later with what other targets have for a node: each weighs its own pairs.
-    void write_down_nodes(Workspace &w, int target, const float *g, float lr) const {
-        const int rows = rows_of_[target];
-        for (int k = start_[target]; k < start_[target + 1]; ++k) {
-            const float *of_node = g + (k - start_[target]);
-            const auto weight = [&](int i) { return of_node[i * stride_]; };
+    // The same, to be added later with what other tiles have for a node.
+    void write_down_nodes(Workspace &w, const int32_t *id, int nodes, int begin, int end, const float *g, float lr) const {
+        for (int k = 0; k < nodes; ++k) {
+            const auto weight = [&](int i) { return g[static_cast<size_t>(i) * stride_ + k]; };
             float *step = w.w_out.room(w.step.data());
-            sum_rows<false>(rows_of(target), rows, weight, w.left.data(), w.ld, w.sum_blocks, step);
-            w.w_out.add(id_[k], step, static_cast<float>(rows), lr);
+            sum_rows<false>(
+                pair_row_.data() + begin, end - begin, weight, w.left.data(), w.ld, w.sum_blocks, step
+            );
+            w.w_out.add(tree_.first_row() + id[k], step, static_cast<float>(end - begin), lr);
         }
     }
 
     const Tree &tree_;
-    int top_, most_rows_, stride_, rows_ = 0, targets_ = 0;
+    int top_, most_rows_, stride_, rows_ = 0, named_ = 0, targets_ = 0;
     std::vector<int32_t> top_number_;
-    std::vector<int32_t> start_, exit_, id_;  // of each word named: its first node's place, its exit; nodes
-    std::vector<float> sign_;                 // of those nodes: 1 for label 1, -1 for 0
-    std::vector<int32_t> rows_of_, row_;      // of each word named, how many rows and, [words, most_rows], which
-    std::vector<float> ones_, all_;           // [rows, top] how many of a row's targets pass with bit 0, at all
-    std::vector<float> weight_;               // of each row of W_out
-    Buffer gradient_;                         // [pairs, stride]
+    std::vector<Tree::Tail> tail_;        // of each word named
+    std::vector<int32_t> rows_of_, row_;  // of each word named, how many rows and, [words, most_rows], which
+    std::vector<int32_t> unsorted_, rank_, target_;  // words named that have rows, and in order
+    // Of each target in order: its tail, how many nodes it shares with the one before, its first pair; rows of the pairs.
+    std::vector<Tree::Tail> path_;
+    std::vector<int32_t> shared_, pairs_, pair_row_;
+    std::vector<int32_t> distinct_;       // rows of W_out
+    std::vector<int32_t> opened_;         // of each depth, the target at which the node at hand was opened
+    std::vector<float> ones_, all_;       // [rows, top] how many of a row's targets pass with bit 0, at all
+    Buffer gradient_;                     // [pairs, stride]
 };
 
 }  // namespace w2v

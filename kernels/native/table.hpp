@@ -143,8 +143,7 @@ class Table {
         asm volatile("");
         const float *at = row(id);
         if (changes_) {
-            for (int64_t d = 0; d < D_; d += LINE_FLOATS) __builtin_prefetch(at + d, 0, 2);
-            __builtin_prefetch(at + D_ - 1, 0, 2);
+            for (const float *line = line_of(at); line < at + D_; line += LINE_FLOATS) __builtin_prefetch(line, 0, 2);
             return;
         }
         fetch_to_write(at);
@@ -152,8 +151,11 @@ class Table {
 
     W2V_INLINE void fetch_to_write(const float *at) {
         asm volatile("");
-        for (int64_t d = 0; d < D_; d += LINE_FLOATS) prefetch_to_write(at + d);
-        prefetch_to_write(at + D_ - 1);
+        for (const float *line = line_of(at); line < at + D_; line += LINE_FLOATS) prefetch_to_write(line);
+    }
+
+    static W2V_INLINE const float *line_of(const float *at) {
+        return reinterpret_cast<const float *>(reinterpret_cast<uintptr_t>(at) / CACHE_LINE * CACHE_LINE);
     }
 
     float *table_;

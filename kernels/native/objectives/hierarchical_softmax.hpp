@@ -7,7 +7,7 @@ namespace w2v {
 
 class HierarchicalSoftmax {
   public:
-    HierarchicalSoftmax(const Fields &fields, int64_t V) : tree_(fields, V, 0), rows_(V - 1) {}
+    HierarchicalSoftmax(const Fields &fields, int64_t V) : tree_(fields, V, 0) {}
 
     int own_per_target() const { return 0; }
     int shared_columns(const Job &job, int) const { return tree_.top_nodes(job); }
@@ -15,7 +15,7 @@ class HierarchicalSoftmax {
     class Columns : public PathColumns {
       public:
         Columns(const HierarchicalSoftmax &objective, const TileShape &shape)
-            : PathColumns(objective.tree_, shape, objective.rows_),
+            : PathColumns(objective.tree_, shape),
               weight_per_pair_(static_cast<float>(objective.tree_.mean_length())) {}
 
         float weight_per_pair() const { return weight_per_pair_; }
@@ -23,7 +23,7 @@ class HierarchicalSoftmax {
         void name_shared(Tile &tile) { name_top(tile); }
         void finish(Tile &tile) {
             tile.own.end();
-            weigh_nodes(tile);
+            finish_targets(tile);
         }
         float gradients(Workspace &w, const Tile &tile) { return top_gradients(w, tile); }
 
@@ -33,7 +33,6 @@ class HierarchicalSoftmax {
 
   private:
     Tree tree_;
-    int64_t rows_;  // of W_out
 };
 
 }  // namespace w2v

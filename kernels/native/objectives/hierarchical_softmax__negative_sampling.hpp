@@ -13,8 +13,7 @@ class HierarchicalSoftmaxNegativeSampling {
         : tree_(fields, V, static_cast<int32_t>(V)),
           noise_(fields, V),
           negative_(fields.number("negative")),
-          mask_(fields.number("mask") != 0),
-          rows_(2 * V - 1) {}
+          mask_(fields.number("mask") != 0) {}
 
     int own_per_target() const { return 1; }
     int shared_columns(const Job &job, int shared_words) const { return tree_.top_nodes(job) + shared_words; }
@@ -22,7 +21,7 @@ class HierarchicalSoftmaxNegativeSampling {
     class Columns : public PathColumns {
       public:
         Columns(const HierarchicalSoftmaxNegativeSampling &objective, const TileShape &shape)
-            : PathColumns(objective.tree_, shape, objective.rows_),
+            : PathColumns(objective.tree_, shape),
               drawn_(objective.noise_, objective.negative_, shape, objective.tree_.top_nodes(shape)),
               mask_(objective.mask_),
               weight_per_pair_(static_cast<float>(1 + objective.negative_ + objective.tree_.mean_length())) {}
@@ -50,7 +49,7 @@ class HierarchicalSoftmaxNegativeSampling {
 
         void finish(Tile &tile) {
             drawn_.finish(tile, mask_);
-            weigh_nodes(tile);
+            finish_targets(tile);
         }
 
         float gradients(Workspace &w, const Tile &tile) {
@@ -68,7 +67,6 @@ class HierarchicalSoftmaxNegativeSampling {
     Noise noise_;
     double negative_;
     bool mask_;
-    int64_t rows_;  // of W_out
 };
 
 }  // namespace w2v
