@@ -119,6 +119,13 @@ def test_epochs_and_seeds_draw_anew():
     assert not np.array_equal(first.shared_words, reference.plan(make_job(seed=5), 3, 0, 16).shared_words)
 
 
+@pytest.mark.parametrize("rows", [0, 5, plan.HUGE_PAGE // 400, plan.HUGE_PAGE // 40])
+def test_a_large_table_begins_at_a_huge_page(rows):
+    tables = [plan.zeros(rows, 100) for _ in range(3)]
+    assert all(table.shape == (rows, 100) and not table.any() and table.flags.c_contiguous for table in tables)
+    assert rows * 400 < plan.HUGE_PAGE or not any(table.ctypes.data % plan.HUGE_PAGE for table in tables)
+
+
 def test_initial_vectors_are_uniform_in_gensims_range_and_seeded():
     vectors = plan.initial_vectors(3000, 10, seed=9)
     assert vectors.dtype == np.float32

@@ -310,7 +310,7 @@ def _tables(job: Job, config: Config, given: Tables | None, saved: Tables | None
     if fixed is not None:
         return plan.initial_vectors(V, D, config.seed), fixed
     # W_out's memory is untouched, for the workers to touch together.
-    return plan.initial_vectors(V, D, config.seed), np.zeros((job.objective.out_rows(V), D), np.float32)
+    return plan.initial_vectors(V, D, config.seed), plan.zeros(job.objective.out_rows(V), D)
 
 
 def _fixed(job: Job) -> NDArray[np.float32] | None:
