@@ -48,6 +48,14 @@ def test_small_corpora_share_more_negatives():
     assert choose(Config(), corpus_tokens=1_000_000).shared_negatives == 32
 
 
+def test_trees_have_long_tiles_on_native():
+    tree = Config(objective="hierarchical-softmax")
+    assert choose(tree).tile == choose(Config(mode="cbow", objective="hierarchical-softmax")).tile == 128
+    assert choose(tree, corpus_tokens=999_999).tile == choose(tree, "torch").tile == 32
+    assert choose(Config(objective="hierarchical-softmax,negative-sampling")).tile == 64
+    assert choose(Config(objective="hierarchical-softmax", tile=48)).tile == 48
+
+
 def test_several_threads_add_the_static_count():
     settings = choose(Config(workers=4))
     assert (settings.tokens_in_flight, settings.static_cap) == (256, True)
