@@ -10,7 +10,6 @@ namespace w2v {
 
 // A step of one tile for one row; `weight` is lr times what touches the row.
 struct Change {
-    int32_t id;
     float weight, lr;
     const float *step;
 };
@@ -63,14 +62,21 @@ class Changes {
         for (const Entry &entry : entries_) ++start_[part(entry.id, bits) + 2];
         for (int p = 2; p < parts + 2; ++p) start_[p] += start_[p - 1];
         sorted_.resize(entries_.size());
+        ids_.resize(entries_.size());
+        fetch_to_write(sorted_);
+        fetch_to_write(ids_);
         for (const Entry &entry : entries_) {
             const float *step = entry.at < 0 ? steps_.data() + ~entry.at : matrix.data() + entry.at;
-            sorted_[start_[part(entry.id, bits) + 1]++] = {entry.id, lr_ * entry.weight, lr_, step};
+            const int32_t to = start_[part(entry.id, bits) + 1]++;
+            sorted_[to] = {lr_ * entry.weight, lr_, step};
+            ids_[to] = entry.id;
         }
     }
 
+    // What a part has: so many changes, their rows and they themselves.
+    int count_of(int part) const { return start_[part + 1] - start_[part]; }
+    const int32_t *ids_of(int part) const { return ids_.data() + start_[part]; }
     const Change *begin_of(int part) const { return sorted_.data() + start_[part]; }
-    const Change *end_of(int part) const { return sorted_.data() + start_[part + 1]; }
 
   private:
     struct Entry {
@@ -78,6 +84,15 @@ class Changes {
         float weight;
         int64_t at;  // of the step, in floats: in `matrix`, or ~ that in `steps_`
     };
+
+    // Others have read it: all lines are asked for at once, not one after another as they are written.
+    template <class T>
+    static void fetch_to_write(std::vector<T> &to) {
+        const char *end = reinterpret_cast<const char *>(to.data() + to.size());
+        for (const char *at = reinterpret_cast<const char *>(to.data()); at < end; at += CACHE_LINE) {
+            prefetch_to_write(reinterpret_cast<const float *>(at));
+        }
+    }
 
     // By other bits than those that `Numbering` takes for its places.
     static uint32_t part(int32_t id, int bits) {
@@ -92,7 +107,7 @@ class Changes {
     Buffer steps_;
     std::vector<Entry> entries_;
     std::vector<Change> sorted_;
-    std::vector<int32_t> start_;
+    std::vector<int32_t> ids_, start_;
 };
 
 }  // namespace w2v
