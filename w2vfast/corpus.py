@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from w2vfast.blocks import read_ahead, whole_words
 from w2vfast.config import CACHE_ABOVE
 from w2vfast.errors import InputError
-from w2vfast.inputs import TextInput, expand_inputs, open_text, refuse_no_texts, total_size
-from w2vfast.interner import Piece, PythonInterner
+from w2vfast.inputs import Bounds, TextInput, expand_inputs, open_text, refuse_no_texts, share_of, total_size
+from w2vfast.interner import Packed, Piece, PythonInterner, number_words
 from w2vfast.kernels.mapped import blocks
 from w2vfast.memory import require, rss_bytes, trim
 from w2vfast.no_text import refuse_flawed
+from w2vfast.ranks import Ranks
+from w2vfast.shared_scan import Rules, merge_types, replaced
 from w2vfast.tokens import Ids, Renumber, TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab, encode_words, select_types
 
@@ -67,7 +69,8 @@ class EncodedCorpus:
 
     `tokens` is int32 [n], in memory or memory-mapped; the sign bit (id | -2**31) marks the last one of a sentence.
     `sentences` counts those that hold at least one in-vocabulary word. `ids_sha256` is the checksum of the tokens'
-    bytes where it is known, `kept` the file where the scan is kept for later runs (kept_scan.py). `close`, or leaving a
+    bytes where it is known, `kept` the file where the scan is kept for later runs (kept_scan.py). Where ranks share a
+    text, `tokens` are those of this one's part, all else is the whole text's. `close`, or leaving a
     `with` block, gives memory and disk space back; any other file that tokens lie in has no name: nothing stays behind.
     """
 
@@ -100,6 +103,7 @@ class _Interner(Protocol):
     def words(self, types: NDArray[np.int64]) -> list[Any]: ...
     def texts(self, types: NDArray[np.int64]) -> list[str]: ...
     def find(self, word: Any) -> int: ...
+    def packed(self) -> Packed: ...
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def scan(
     force: bool = False,
     scanner: ScannerName = "auto",
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
     _block_bytes: int | None = None,
 ) -> EncodedCorpus:
     """Read text files (plain, .gz, .bz2, .xz, .zst), folders of them, or '-' (standard input), in the order given.
@@ -150,6 +155,9 @@ def scan(
     a file in `cache_dir` (default: the system's temporary folder). `progress` is called with bytes done and in all
     (None where unknown: pipes). The native scanner shares the work among `workers` threads; the result is the same for
     any number of them, and the same as the Python scanner's.
+
+    With `ranks` each reads its part, and all get the vocabulary of the whole text, the same as without; but with
+    `max_vocab_size` each drops the rarest of its part, and all together in the end those of the whole.
 
     What is no text (no_text.py) is refused, by the beginning of each file before any is read, and in the end by all the
     words, unless `force` is set.
@@ -164,6 +172,10 @@ def scan(
     total = total_size(files)
     if not force and len(files) > 1:  # a single one is looked at when it is opened
         refuse_no_texts(files)
+    parts: Sequence[tuple[Path | Literal["-"], Bounds | None]] = [(file, None) for file in files]
+    if ranks is not None:
+        parts = share_of(files, ranks.rank, ranks.size)
+        total = sum(bounds[1] - bounds[0] if bounds else total_size([file]) or 0 for file, bounds in parts)
     pinned = encode_words(vocab.words) if vocab is not None else []
     native = _load_native(scanner)
     interner: Any = (
@@ -172,21 +184,22 @@ def scan(
     done = 0
     with closing(TokenStore(memory_limit, cache_dir)) as store:
         stream = _Stream(interner, store, options, native.renumber if native is not None else renumber_with_numpy)
-        for file in files:
+        for file, bounds in parts:
+            first = bounds[0] if bounds is not None else 0
             # The pieces are closed first: a thread may be reading from the file.
             with (
-                open_text(file, force=force) as text,
+                open_text(file, force=force, bounds=bounds) as text,
                 closing(_pieces(text, interner, native is not None, _block_bytes)) as read,
             ):
                 for pieces, position in read:
                     stream.add(pieces)
                     if progress is not None:
-                        progress(done + position, total)
+                        progress(done + position - first, total)
                 text.refuse_change()
-                done += text.size or 0
+                done += (text.size or 0) - first
                 name = text.name
             store.end_sentence()
-        return stream.finish(None if force else name if len(files) == 1 else "the text")
+        return stream.finish(None if force else name if len(files) == 1 else "the text", ranks)
 
 
 def encode_sentences(
@@ -318,12 +331,18 @@ class _Stream:
             "give it more memory",
         )
 
-    def finish(self, text: str | None = None) -> EncodedCorpus:
+    def finish(self, text: str | None = None, ranks: Ranks | None = None) -> EncodedCorpus:
         """Return the corpus; InputError if its words are those of no text, where `text` names it."""
         given = self._options.vocab
         counts, undecodable, tables, (lost, binary, foreign) = self._interner.finish()
+        read = self._interner.read
+        if ranks is not None:
+            read, lost, binary, foreign = ranks.sum([read, lost, binary, foreign])
         if text is not None:
-            refuse_flawed(text, self._interner.read, binary, foreign)
+            refuse_flawed(text, read, binary, foreign)
+        if ranks is not None and given is None:
+            vocab, final = self._merge_ranks(ranks, counts, undecodable)
+            return self._corpus(vocab, np.append(final, np.int32(-1)), tables, (read, lost), counts, ranks)
         twins = self._merge_undecodable(counts, undecodable)
         select = partial(select_types, min_count=self._options.min_count, max_final_vocab=self._options.max_final_vocab)
         if given is None:
@@ -332,24 +351,50 @@ class _Stream:
         else:
             kept = select(given.counts, fixed_order=True)
             vocab = Vocab([given.words[i] for i in kept.tolist()], given.counts[kept])
-        found = int(counts[kept].sum())
-        if not found:
-            raise InputError(
-                f"none of the {self._interner.read:,} words of the text is in the given vocabulary of {len(vocab):,}: "
-                "do they belong together?"
-            )
         # One entry more than types, for the -1 of ids that died.
         final = np.full(len(counts) + 1, -1, dtype=np.int32)
         final[kept] = np.arange(len(kept), dtype=np.int32)
         if twins:
             copies, firsts = np.array(twins).T
             final[copies] = final[firsts]
-        read = self._interner.read
+        return self._corpus(vocab, final, tables, (read, lost), counts, ranks)
+
+    def _corpus(
+        self,
+        vocab: Vocab,
+        final: Ids,
+        tables: list[Ids],
+        words: tuple[int, int],
+        counts: NDArray[np.int64],
+        ranks: Ranks | None,
+    ) -> EncodedCorpus:
+        """Return the corpus; `final` is each type's id, `words` how many were read and undecodable, of all ranks."""
+        read, lost = words
+        found = of_all = int(counts[final[:-1] >= 0].sum())
+        if ranks is not None:
+            (of_all,) = ranks.sum([found])
+        if not of_all:
+            raise InputError(
+                f"none of the {read:,} words of the text is in the given vocabulary of {len(vocab):,}: "
+                "do they belong together?"
+            )
         del self._interner
         tokens = self._store.finish([final[table] for table in tables], self._renumber, found)
         trim()
         sentences = sum(int(np.count_nonzero(ids < 0)) for _, ids in blocks(tokens, 1 << 18))
-        return EncodedCorpus(tokens, vocab, Ledger(read, found, read - found, lost), sentences)
+        if ranks is not None:
+            (sentences,) = ranks.sum([sentences])
+        return EncodedCorpus(tokens, vocab, Ledger(read, of_all, read - of_all, lost), sentences)
+
+    def _merge_ranks(self, ranks: Ranks, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> tuple[Vocab, Ids]:
+        """Return the vocabulary of all ranks, and the id of each type here."""
+        options = self._options
+        texts = [word.decode(errors="replace").encode() for word in self._interner.words(undecodable)]
+        packed = replaced(self._interner.packed(), undecodable, texts)
+        select = partial(select_types, min_count=options.min_count, max_final_vocab=options.max_final_vocab)
+        in_python = isinstance(self._interner, PythonInterner)
+        number = number_words if in_python else import_module("w2vfast._scanner").number_words
+        return merge_types(ranks, packed, counts, Rules(select, number, max(options.min_count, 1), options.max_vocab_size))
 
     def _merge_undecodable(self, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> list[tuple[int, int]]:
         """Add the counts of types that decode to the same word to the first of them; return pairs (copy, first)."""

@@ -15,3 +15,7 @@ class DivergenceError(ArithmeticError):
 
 class Stopped(Exception):
     """Training was asked to stop before its end; the message says what became of what was trained."""
+
+
+class RankLostError(Exception):
+    """Another process of a run on many has ended or does not answer."""

@@ -25,8 +25,14 @@ _GZIP, _BZIP2, _XZ = b"\x1f\x8b\x08", b"1AY&SY", b"\xfd7zXZ\x00"
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _ZSTD_PIECE_BYTES = 1 << 12  # decompressed at once: what comes of one is at most 32,768 times as long
 _ZSTD_WINDOW_LOG = 31  # the longest that zstd --long makes
+_CUT_BYTES = 1 << 20  # of a file between ranks: how far the end of a line may be; past that a line is cut
+# A compressed file stands for as much text as so many times its size, where ranks share files out.
+_PACKED_WEIGHT = 3
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "xz", ".zst": "zstd"}
 PACKED_SUFFIXES = tuple(_SUFFIXES)
+
+
+Bounds = tuple[int, int]  # of a part of a file: its first byte, and the first behind it
 
 
 class _Readable(Protocol):
@@ -77,6 +83,18 @@ class TextInput:
     def position(self) -> int:
         """Return how many bytes of the file on disk have been read so far."""
         return self._raw.tell() if self._raw is not None and self.size is not None else 0
+
+
+class _Limited:
+    """A reader that ends after so many bytes."""
+
+    def __init__(self, raw: _Readable, size: int) -> None:
+        self._raw, self._left = raw, size
+
+    def read(self, size: int, /) -> bytes:
+        found = self._raw.read(min(size, self._left)) or b""
+        self._left -= len(found)
+        return found
 
 
 class _Rejoined:
@@ -143,9 +161,68 @@ def total_size(files: Sequence[Path | Literal["-"]]) -> int | None:
     return total
 
 
+def share_of(files: Sequence[Path | Literal["-"]], rank: int, ranks: int) -> list[tuple[Path, Bounds | None]]:
+    """Return what a rank reads: files in their order, plain ones from one byte to another, where they are not whole.
+
+    What ranks read, one after another, is the text. Plain files are cut behind the end of a line, or of a word where
+    lines are long; a compressed one is read whole by one rank. Raises InputError for what only one process can read,
+    and if a rank is left with nothing.
+    """
+    sizes = [total_size([file]) for file in files]
+    paths = [file for file in files if isinstance(file, Path)]
+    if len(paths) < len(files) or None in sizes:
+        raise InputError("standard input and pipes can be read by one process only: give files, or one rank")
+    packed = [_is_packed(path) for path in paths]
+    weights = [(size or 0) * (_PACKED_WEIGHT if one else 1) for size, one in zip(sizes, packed, strict=True)]
+    bounds = [sum(weights) * r // ranks for r in range(ranks + 1)]
+    shares: list[list[tuple[Path, Bounds | None]]] = [[] for _ in range(ranks)]
+    before = 0
+    for path, size, weight, whole in zip(paths, sizes, weights, packed, strict=True):
+        assert size is not None
+        ours = [r for r in range(ranks) if bounds[r] < before + weight and bounds[r + 1] > before]
+        if whole:
+            ours = [r for r in ours if bounds[r] <= before + weight // 2 < bounds[r + 1]]
+        cuts = [0, *(_cut(path, bounds[r] - before, size) for r in ours[1:]), size]
+        for r, begin, end in zip(ours, cuts, cuts[1:], strict=False):
+            if begin < end:
+                shares[r].append((path, None if len(ours) == 1 else (begin, end)))
+        before += weight
+    if not all(shares):
+        without = next(r for r in range(ranks) if not shares[r])
+        raise InputError(
+            f"the text cannot be shared out among {ranks} ranks, rank {without} would have none of it: have fewer ranks, "
+            "or more files of like size (a compressed one is read by one rank, a plain one is cut between lines)"
+        )
+    return shares[rank]
+
+
+def _is_packed(path: Path) -> bool:
+    with _explained(str(path)), open(path, "rb") as file:
+        return _packing(file.read(16)) is not None
+
+
+def _cut(path: Path, place: int, size: int) -> int:
+    """Return the first byte from `place` on where a line begins, or a word where that is too far."""
+    if place <= 0:
+        return 0
+    with _explained(str(path)), open(path, "rb") as file:
+        file.seek(place - 1)
+        block = file.read(_CUT_BYTES)
+        end = block.find(b"\n")
+        at = place - 1
+        while end < 0 and block:
+            end = next((i for i, byte in enumerate(block) if bytes([byte]).isspace()), -1)
+            if end < 0:
+                at += len(block)
+                block = file.read(_CUT_BYTES)
+    return min(at + end + 1, size) if block else size
+
+
 @contextmanager
-def open_text(path: Path | Literal["-"], *, force: bool = False) -> Iterator[TextInput]:
-    """Open one input; its kind is told by its first bytes.
+def open_text(
+    path: Path | Literal["-"], *, force: bool = False, bounds: Bounds | None = None
+) -> Iterator[TextInput]:
+    """Open one input, or of a plain file the bytes within `bounds`; its kind is told by its first bytes.
 
     Raises InputError if it is missing, unreadable or empty and, but for `force`, if its first 64 KiB, decompressed, are
     no text (no_text.py) or it is packed otherwise than its suffix says.
@@ -179,12 +256,17 @@ def open_text(path: Path | Literal["-"], *, force: bool = False) -> Iterator[Tex
             if not force:
                 refuse_no_text(name, head, cut=len(head) == _HEAD_BYTES)
         start = len(_UTF8_BOM) if head.startswith(_UTF8_BOM) else 0
+        if bounds is not None and file is not None:
+            start = max(start, bounds[0])
+            with _explained(name):
+                file.seek(start)
+            head, raw, size = b"", _Limited(file, bounds[1] - start), bounds[1]
         yield TextInput(
             name=name,
             size=size,
             start=start,
             plain_fd=file.fileno() if file is not None and size is not None and packing is None else None,
-            _text=_Rejoined(head[start:], text if packing is not None else raw),
+            _text=_Rejoined(head[start:], text if packing is not None else raw),  # of a part there is no head
             _raw=file,
             _stamp=stamp,
         )

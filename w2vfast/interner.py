@@ -22,6 +22,7 @@ from w2vfast.tokens import SIGN, Ids
 MAX_IDS = 2**31 - 1
 
 Piece = tuple[Ids, bool, int]  # ids, whether a sentence ends before them, and the table they refer to
+Packed = tuple[NDArray[np.uint8], NDArray[np.int64]]  # the bytes of words, one after another, and how long each is
 
 
 class _NextId(dict[AnyStr, int]):
@@ -135,6 +136,22 @@ class PythonInterner(Generic[AnyStr]):
     def find(self, word: AnyStr) -> int:
         """Return the number of the type `word`, -1 if there is none."""
         return self._ids.get(word, -1)
+
+    def packed(self) -> Packed:
+        """Return the bytes of all types by number, one after another, and how long each is."""
+        words = [word.encode() if isinstance(word, str) else word for word in self._types]
+        return np.frombuffer(b"".join(words), np.uint8), np.array([len(word) for word in words], np.int64)
+
+
+def number_words(text: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number distinct words 0, 1, 2... in the order of first sight: return each word's number.
+
+    `text` is the bytes of the words, one after another, `lengths` how long each is, above 0.
+    """
+    numbers: _NextId[bytes] = _NextId()
+    data, ends = text.tobytes(), np.cumsum(lengths)
+    bounds = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+    return np.array([numbers[data[start:end]] for start, end in bounds], np.int64)
 
 
 def _count_flawed(words: Sequence[AnyStr], counts: Sequence[int]) -> tuple[list[int], list[int]]:

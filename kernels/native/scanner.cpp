@@ -85,6 +85,22 @@ class Scanner {
 
     int64_t find(const py::bytes &word) const { return scan_->find(word); }
 
+    // The bytes of all types by number, one after another, and how long each is.
+    py::tuple packed() const {
+        size_t bytes = 0;
+        for (size_t i = 0; i < scan_->size(); ++i) bytes += scan_->type(i).length;
+        py::array_t<uint8_t> text(static_cast<py::ssize_t>(bytes));
+        py::array_t<int64_t> lengths(static_cast<py::ssize_t>(scan_->size()));
+        uint8_t *to = text.mutable_data();
+        for (size_t i = 0; i < scan_->size(); ++i) {
+            const w2v::Type &type = scan_->type(i);
+            std::memcpy(to, type.text, type.length);
+            lengths.mutable_data()[i] = type.length;
+            to += type.length;
+        }
+        return py::make_tuple(std::move(text), std::move(lengths));
+    }
+
   private:
     py::list add(const w2v::Source &source, int64_t begin, int64_t end) {
         size_t count;
@@ -155,6 +171,23 @@ std::pair<int64_t, bool> renumber(const Ids &ids, const Ids &table, Ids &out) {
     return {kept, ends_before};
 }
 
+// Does what number_words in w2vfast/interner.py says.
+py::array_t<int64_t> number_words(const py::array_t<uint8_t, py::array::c_style> &text, const Numbers &lengths) {
+    py::array_t<int64_t> numbers(lengths.size());
+    const auto *from = reinterpret_cast<const char *>(text.data());
+    const char *end = from + text.size();
+    w2v::Table table(0, 0);
+    std::string storage;
+    for (py::ssize_t i = 0; i < lengths.size(); ++i) {
+        const int64_t length = lengths.data()[i];
+        if (length < 1 || length > end - from) throw std::invalid_argument("lengths do not fit the text");
+        const std::string_view word(from, static_cast<size_t>(length));
+        numbers.mutable_data()[i] = table.get(w2v::make_padded_word(word, storage)).id;
+        from += length;
+    }
+    return numbers;
+}
+
 // Gives memory that was freed, by threads too, back to the system, where the C library would hold it for later.
 void trim() {
 #if defined(__GLIBC__)
@@ -182,7 +215,9 @@ PYBIND11_MODULE(_scanner, m) {
         .def("finish", &Scanner::finish)
         .def("words", &Scanner::words, py::arg("types"))
         .def("texts", &Scanner::texts, py::arg("types"))
-        .def("find", &Scanner::find, py::arg("word"));
+        .def("find", &Scanner::find, py::arg("word"))
+        .def("packed", &Scanner::packed);
     m.def("trim", &trim);
+    m.def("number_words", &number_words, py::arg("text"), py::arg("lengths"));
     m.def("renumber", &renumber, py::arg("ids").noconvert(), py::arg("table").noconvert(), py::arg("out").noconvert());
 }
