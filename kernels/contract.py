@@ -12,6 +12,7 @@ and a Step is what a run drives:
     plan(chunk, draw_epoch, shared_words) -> ChunkPlan  the plan of one chunk, for parity tests
     replace_tokens(tokens)                              train on other tokens from now on
     tables() -> (w_in, w_out)                           the arrays given, in step with all that was trained
+    live() -> (w_in, w_out)                             the same where they are trained, for those who change them
     mined                                               where the objective mines: what was, to be read and given back
 
 Words used alike in all backends:
@@ -75,7 +76,7 @@ scale: 0 freezes it (gensim's `vectors_lockf`).
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -299,6 +300,9 @@ class Step(Protocol):
 
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return W_in [V, D] and W_out [out_rows, D]: the arrays that the step was created with, brought up to date."""
+
+    def live(self) -> tuple[Any, Any]:
+        """Return both as arrays, or tensors of the device, that may be changed between two visits."""
 
 
 def module_of(objective: str) -> str:

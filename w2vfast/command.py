@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Literal, NoReturn, Self, get_args, get_origin, get_type_hints
 
 from w2vfast.config import Config, flag
-from w2vfast.errors import DivergenceError, InputError
+from w2vfast.errors import DivergenceError, InputError, RankLostError
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,11 +99,23 @@ class Signals:
         os.write(2, b"\nfinishing the chunks in hand; a second signal ends at once\n")
 
 
-def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "interrupted") -> int:
+def exit_code(
+    program: str,
+    command: Callable[[], None],
+    *,
+    interrupted: str = "interrupted",
+    tells: Callable[[], bool] = lambda: True,
+) -> int:
     """Run a command and return its exit code, what went wrong being said in one line.
 
-    It is 2 for bad input, a diverged training and a lack of memory, 130 for SIGINT, and 143 for SIGTERM.
+    It is 2 for bad input, a diverged training and a lack of memory, 1 where another rank is lost, 130 for SIGINT, and
+    143 for SIGTERM. Nothing is said unless `tells` returns True: of several ranks one speaks.
     """
+
+    def say(message: str) -> None:
+        if tells():
+            print(message, file=sys.stderr)
+
     try:
         command()
         sys.stdout.flush()
@@ -112,16 +124,16 @@ def exit_code(program: str, command: Callable[[], None], *, interrupted: str = "
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (InputError, DivergenceError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        say(f"{program}: error: {error}")
         return 2
+    except RankLostError as error:
+        say(f"{program}: error: {error}")
+        return 1
     except MemoryError as error:
         told = f" ({error})" if str(error) else ""
-        print(
-            f"{program}: error: memory ran out{told}: lower --vector-size, raise --min-count, or give it more memory",
-            file=sys.stderr,
-        )
+        say(f"{program}: error: memory ran out{told}: lower --vector-size, raise --min-count, or give it more memory")
         return 2
     except KeyboardInterrupt as error:
-        print(f"{program}: {error.args[0] if error.args else interrupted}", file=sys.stderr)
+        say(f"{program}: {error.args[0] if error.args else interrupted}")
         return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     return 0

@@ -39,6 +39,11 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def default_workers() -> int:
+    """Return this process's share of the processors: torchrun tells how many processes the machine has."""
+    return max(1, usable_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def option(
     default: Any,
     help: str,
@@ -187,12 +192,12 @@ class Config:
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
     seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
     workers: int = option(
-        usable_processors,
+        default_workers,
         "threads",
         aliases=("-threads", "-thread"),
         minimum=1,
         maximum=4096,
-        hidden_default="all processors",
+        hidden_default="all processors, shared out among a machine's ranks",
     )
     deterministic: bool = option(
         False,
@@ -223,6 +228,20 @@ class Config:
         maximum=2**20,
         hidden_default="chosen",
     )
+    exchange_every: int | None = option(
+        None,
+        "ranks: tokens that each trains from one exchange of changes to the next",
+        minimum=1,
+        hidden_default="chosen",
+    )
+    alpha_scale: float | None = option(
+        None,
+        "ranks: what alpha is multiplied by",
+        above=0,
+        maximum=10,
+        hidden_default="0.2 more for each rank beyond the first, at most 2",
+    )
+    rank_timeout: float = option(1800.0, "ranks: seconds without an answer after which a rank is lost", above=0)
     cap: float = option(2.0, "row cap C0: bound on a row's summed learning rate in one step", above=0, maximum=1e9)
     eval_every: float | None = option(
         None, "score the vectors every so many epochs (0.5: twice an epoch)", above=0, hidden_default="never"

@@ -23,12 +23,17 @@ class Work:
     shared_words: int  # N
 
 
-def prepare(corpus: EncodedCorpus, config: Config, choice: Choice, settings: TileSettings | None = None) -> Work:
-    """Return what a backend needs to train on a corpus; `settings` stands in for what tiles.py would choose."""
-    counts, tokens = corpus.vocab.counts, len(corpus.tokens)
+def prepare(
+    corpus: EncodedCorpus, config: Config, choice: Choice, settings: TileSettings | None = None, ranks: int = 1
+) -> Work:
+    """Return what a backend needs to train on a corpus, or on one of `ranks` parts of it.
+
+    `settings` stands in for what tiles.py would choose.
+    """
+    counts, tokens = corpus.vocab.counts, len(corpus.tokens) if ranks == 1 else corpus.ledger.in_vocabulary
     keep = plan.keep_probability(counts, config.sample)
     if settings is None:
-        trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs
+        trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs / ranks
         settings = tiles.choose(config, choice.name, choice.device, trained, tokens, len(counts))
     return make(corpus.tokens, counts, keep, config, settings, corpus.vocab.words)
 

@@ -25,6 +25,7 @@ from w2vfast.files import write_synced
 from w2vfast.formats.safetensors import PIECE_BYTES, pieces
 from w2vfast.formats.words import encode
 from w2vfast.kernels.mapped import blocks, release
+from w2vfast.ranks import Ranks
 from w2vfast.vocab import Vocab
 
 FORMAT = "w2vfast scan"
@@ -45,6 +46,7 @@ def scan_kept(
     workers: int,
     force: bool,
     progress: Callable[[int, int | None], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> EncodedCorpus:
     """Do as `corpus.scan`, or return what an earlier call kept in `folder` of the same files with the same options.
 
@@ -58,11 +60,14 @@ def scan_kept(
     if not folder.is_dir():
         raise InputError(f"cannot keep the scan in {folder}: there is no such folder; create it, or name another one")
     files = expand_inputs(inputs)
-    known = fingerprint(files, options | {"force": force})
+    told = options | {"force": force} | ({} if ranks is None else {"part": [ranks.rank, ranks.size]})
+    known = fingerprint(files, told)
     if known is not None:
         name = _sum_of([known["options"], [file["path"] for file in known["files"]]])[:16]
         path = folder / f"scan-{name}.safetensors"
         kept = _find(path, known)
+        if ranks is not None and not all(ranks.objects(kept is not None)):
+            kept = None  # all read, or none: they merge what they read
         if kept is not None:
             return kept
     corpus = scan(
@@ -73,10 +78,11 @@ def scan_kept(
         workers=workers,
         force=force,
         progress=progress,
+        ranks=ranks,
     )
     if known is None:
         return corpus
-    if fingerprint(files, options | {"force": force}) != known:
+    if fingerprint(files, told) != known:
         corpus.close()
         raise InputError("the text changed while it was read: start again when it is complete, or train on a copy")
     return _keep(corpus, path, known)
@@ -105,6 +111,14 @@ def fingerprint(files: Sequence[Path | str], options: dict[str, Any]) -> dict[st
     vocab = options["vocab"]
     given = None if vocab is None else _sum_of([vocab.words, vocab.counts.tolist()])
     return {"files": found, "options": options | {"vocab": given}}
+
+
+def refuse_other_texts(inputs: Sequence[str | os.PathLike[str]], ranks: Ranks) -> None:
+    """Raise InputError, which shows the difference, if ranks have other files, or other text in them."""
+    known = fingerprint(expand_inputs(inputs), {"vocab": None})
+    files = [] if known is None else known["files"]
+    texts = {Path(file["path"]).name: f"{file['size']:,} bytes, samples {file['samples'][:8]}" for file in files}
+    ranks.agree({"files": len(files)} | texts, "give all the same text")
 
 
 def _find(path: Path, known: dict[str, Any]) -> EncodedCorpus | None:

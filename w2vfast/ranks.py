@@ -31,6 +31,12 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def name() -> str:
+    """Return what a message of this rank begins with: nothing for the first, or where it is alone."""
+    rank = os.environ.get("RANK", "0") if under_torchrun() else "0"
+    return "" if rank == "0" else f"rank {rank}: "
+
+
 def first_to_tell() -> bool:
     """Return whether no other rank has told yet why the job ends; True too where the others cannot be asked."""
     if not under_torchrun():

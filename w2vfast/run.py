@@ -92,12 +92,20 @@ class Pace:
 class Run:
     """A step's way through a config's epochs, from a state on; the tables are the step's."""
 
-    def __init__(self, work: Work, step: Step, config: Config, state: RunState | None = None) -> None:
-        """Raise ValueError for a state that no run of this job and config comes to."""
+    def __init__(
+        self, work: Work, step: Step, config: Config, state: RunState | None = None, slots: int | None = None
+    ) -> None:
+        """Raise ValueError for a state that no run of this job and config comes to.
+
+        `slots` are equal parts of an epoch, no more than groups of chunks: without them each group is one.
+        """
         self._work, self._job, self._step, self._config = work, work.job, step, config
         self._chunks = chunk_count(self._job, self._job.tokens)
         self._pace = Pace(self._job.chunks_in_group)
         self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._groups = -(-self._chunks // self.group)
+        self.slots = slots or self._groups
+        self._share_of_slots = slots or self._chunks / self.group  # of an epoch's last group there may be but a part
         self.state = state or RunState()
         if not 0 <= self.state.epoch <= config.epochs or self.state.place not in self._places():
             raise ValueError(f"no such run stands at place {self.state.place} of epoch {self.state.epoch}")
@@ -126,6 +134,20 @@ class Run:
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.state.epoch >= self._config.epochs
+
+    def slot_near(self, share: float) -> int:
+        """Return the slot whose end is nearest to a share of an epoch, at least the first."""
+        return max(1, min(self.slots, round(share * self._share_of_slots)))
+
+    def place_of(self, slot: int) -> int:
+        """Return how many chunks of an epoch are done at the end of its first `slot` slots."""
+        return min(self._chunks, slot * self._groups // self.slots * self.group)
+
+    def slots_done(self, place: int) -> int:
+        """Return how many slots of an epoch are done at a place."""
+        if place >= self._chunks:
+            return self.slots
+        return -(-(place // self.group + 1) * self.slots // self._groups) - 1
 
     def advance(self, until: int | None = None) -> Progress:
         """Train on some of the epoch's next chunks, up to the place `until` at most (default: the epoch's end).

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from w2vfast.config import Config
 from w2vfast.errors import InputError
+from w2vfast.exchange import Exchange
 from w2vfast.formats import Vectors
 from w2vfast.run import Progress, Run, RunState, Tables
 from w2vfast.stopwatch import Seconds, Stopwatch
@@ -39,10 +40,20 @@ def evaluator(config: Config, given: Evaluate | None) -> Evaluate | None:
 
 
 class Scoring:
-    """Scores where they are due; silent where `evaluate` is None. `best` are the tables kept so far, if any."""
+    """Scores where they are due; silent where `evaluate` is None. `best` are the tables kept so far, if any.
 
-    def __init__(self, config: Config, evaluate: Evaluate | None, vocab: Vocab, best: Tables | None = None) -> None:
-        self._config, self._evaluate, self._vocab = config, evaluate, vocab
+    With an `exchange` rank 0 scores what all ranks have come to, and all go by its score.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        evaluate: Evaluate | None,
+        vocab: Vocab,
+        best: Tables | None = None,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self._config, self._evaluate, self._vocab, self._exchange = config, evaluate, vocab, exchange
         self._places_of: tuple[int, set[int]] | None = None
         self.best = best
         self.seconds = Seconds()
@@ -57,7 +68,13 @@ class Scoring:
             return
         watch = Stopwatch()
         w_in, w_out = run.finite_tables()
-        score = float(self._evaluate(Vectors(self._vocab.words, w_in, self._vocab.counts)))
+        leads = True
+        if self._exchange is not None:
+            w_in, w_out = self._exchange.merged(run, (w_in, w_out))
+            leads = self._exchange.leads
+        score = float(self._evaluate(Vectors(self._vocab.words, w_in, self._vocab.counts))) if leads else 0.0
+        if self._exchange is not None:
+            score = self._exchange.agreed(score)
         run.state = run.state.scored(progress.epochs, score)
         if self._config.keep_best and scores_since_best(run.state) == 0:
             self.best = w_in.copy(), w_out.copy()
@@ -79,8 +96,7 @@ class Scoring:
             return set()
         if self._places_of is None or self._places_of[0] != epoch:
             due = np.arange(math.floor(epoch / every) + 1, math.floor((epoch + 1) / every + 1e-9) + 1) * every - epoch
-            groups = [max(1, round(share * run.chunks / run.group)) for share in due.tolist()]
-            self._places_of = epoch, {min(run.chunks, group * run.group) for group in groups}
+            self._places_of = epoch, {run.place_of(run.slot_near(share)) for share in due.tolist()}
         return self._places_of[1]
 
 

@@ -8,12 +8,12 @@ from w2vfast.run import Progress
 
 
 class Screen:
-    """Bars on stderr; none where stderr is no terminal."""
+    """Bars on stderr; none where stderr is no terminal, nor if it is to be `quiet`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         from tqdm import tqdm
 
-        quiet = not sys.stderr.isatty()
+        quiet = quiet or not sys.stderr.isatty()
         self._make: Any = partial(tqdm, disable=quiet, file=sys.stderr, smoothing=0.1, dynamic_ncols=True)
         self._scan: Any = None
         self._bar: Any = None

@@ -13,6 +13,7 @@ finish the chunks in hand, write a checkpoint where --checkpoint is given, and e
 import argparse
 import difflib
 import json
+import signal
 import sys
 import tempfile
 import warnings
@@ -21,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from w2vfast import __version__
+from w2vfast import __version__, ranks
 from w2vfast.command import Interrupted, Parser, Signals, add_options, config_of, exit_code
 from w2vfast.config import BOTH, HIERARCHICAL, Config
 from w2vfast.errors import InputError, Stopped
@@ -130,11 +131,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        return exit_code("w2vfast.train", partial(_main, argv), interrupted="interrupted; no output was written")
+        return exit_code(
+            "w2vfast.train",
+            partial(_main, argv),
+            interrupted="interrupted; no output was written",
+            tells=ranks.first_to_tell,
+        )
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"w2vfast.train: warning: {message}", file=sys.stderr)
+    print(f"w2vfast.train: {ranks.name()}warning: {message}", file=sys.stderr)
 
 
 def _main(argv: Sequence[str] | None) -> None:
@@ -142,8 +148,8 @@ def _main(argv: Sequence[str] | None) -> None:
     if arguments.backends:
         _list_backends(arguments.json)
     else:
-        with Signals() as signals:
-            _train(arguments, config, signals)
+        with Signals() as signals, ranks.joined(config.rank_timeout) as all_ranks:
+            _train(arguments, config, signals, all_ranks)
 
 
 def _list_backends(as_json: bool) -> None:
@@ -158,7 +164,10 @@ def _list_backends(as_json: bool) -> None:
             print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}; objectives: {', '.join(has) or '?'}")
 
 
-def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> None:
+def _train(
+    arguments: argparse.Namespace, config: Config, signals: Signals, all_ranks: ranks.Ranks | None
+) -> None:
+    """Train, save and tell; of several ranks the first saves and tells."""
     # Imported here so that --help and bad usage answer at once.
     from w2vfast import demo, formats, model_file, room, trainer
     from w2vfast.account import account, introduction, summary
@@ -171,6 +180,8 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> N
         raise InputError("--demo trains on its own text: give either --demo or input files")
     if not inputs and not arguments.demo:
         raise InputError("no input: name text files, folders, or - for standard input (or try --demo)")
+    if arguments.demo and all_ranks is not None:
+        raise InputError("--demo is for one process: start it without torchrun")
     output = Path(arguments.output or DEFAULT_OUTPUT)
     binary = {None: None, 0: "text", 1: "binary"}[arguments.binary]
     formats.check_writable(output, binary)
@@ -179,14 +190,17 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> N
         model_file.check_path(model)
         if Path(model).absolute() == output.absolute():
             raise InputError(f"{model}: --save-model holds the vectors too; name another file, or another output")
-    screen = Screen()
+    leads = all_ranks is None or all_ranks.leads
+    screen = Screen(quiet=not leads)
 
     def begun(started: TrainResult) -> None:
         words, size = started.vocab.words, started.w_in.shape[1]
+        signals.gently = True
+        if not leads:
+            return
         room.refuse_lack_of_space(output, formats.least_bytes(words, size, output, binary), "the output")
         if model is not None:
             room.refuse_lack_of_space(model, started.w_in.nbytes + started.w_out.nbytes, "the model")
-        signals.gently = True
         print(introduction(started, output), file=sys.stderr, flush=True)
 
     listening: dict[str, Any] = {
@@ -199,13 +213,15 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals) -> N
         if arguments.demo:
             result = trainer.train_sentences(demo.articles(), config, **listening)
         else:
-            result = trainer.train_files(inputs, config, on_scan=screen.scanned, **listening)
+            result = trainer.train_files(inputs, config, on_scan=screen.scanned, ranks=all_ranks, **listening)
     except Stopped as stopped:
-        assert signals.number is not None
-        raise Interrupted(signals.number, str(stopped)) from stopped
+        # Where another rank heard the signal this one may not have: it is what ends a job.
+        raise Interrupted(signals.number or signal.SIGTERM, str(stopped)) from stopped
     finally:
         screen.close()
         signals.gently = False
+    if not leads:
+        return
     watch = Stopwatch()
     _save(result.vectors, output, binary)
     if model is not None:

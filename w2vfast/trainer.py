@@ -3,24 +3,27 @@
 The command is `train_files` with a file to save to. Every option of the config is obeyed or refused here.
 """
 
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import backends, checkpoint, classes, jobs, model_file, plan, room, scoring, targets
-from w2vfast.config import Config
+from w2vfast import __version__, backends, checkpoint, classes, exchange, jobs, model_file, plan, room, scoring, targets
+from w2vfast.config import Config, usable_processors
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
 from w2vfast.errors import InputError, Stopped
 from w2vfast.files import PathLike
 from w2vfast.formats import Vectors, check_writable
 from w2vfast.jobs import Work
-from w2vfast.kept_scan import scan_kept
+from w2vfast.kept_scan import refuse_other_texts, scan_kept
 from w2vfast.kernels.contract import FixedOut, Job, Objective
+from w2vfast.ranks import Ranks
 from w2vfast.run import Progress, Run, Tables
 from w2vfast.scoring import Evaluate, Scoring
 from w2vfast.stopwatch import Seconds, Stopwatch
@@ -48,6 +51,7 @@ class TrainResult:
     scan_kept: str | None = None  # the file where the scan is kept
     resumed_from: str | None = None  # the checkpoint
     resumed_at: float = 0.0  # epochs that were done there
+    ranks: dict[str, float] | None = None  # where several trained it: how many, and what their exchanges came to
 
     @property
     def vectors(self) -> Vectors:
@@ -80,6 +84,7 @@ class _Request:
     stop: Callable[[], bool] | None
     folder: checkpoint.Folder | None
     found: checkpoint.Checkpoint | None
+    ranks: Ranks | None
 
 
 def train_files(
@@ -93,6 +98,7 @@ def train_files(
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainResult:
     """Train on text files (or folders, or "-" for standard input) and return the vectors with their account.
 
@@ -107,10 +113,13 @@ def train_files(
 
     With the config's `checkpoint` and `resume` a run goes on from its newest checkpoint, which takes the place of what
     is in `tables`; docs/trust.md says what is promised.
+
+    With `ranks` (ranks.joined) each trains on its part of the text, and all get the tables that all came to;
+    docs/many-machines.md has how. Raises RankLostError where one has ended.
     """
-    with _settled(config, None, evaluate, tables, on_start, on_progress, stop) as request:
+    with _settled(config, None, evaluate, tables, on_start, on_progress, stop, ranks) as request:
         watch = Stopwatch()
-        with scan_files(inputs, config, cache_dir=cache_dir, on_scan=on_scan) as corpus:
+        with scan_files(inputs, config, cache_dir=cache_dir, on_scan=on_scan, ranks=ranks) as corpus:
             return _train(corpus, request, scanned=watch.read())
 
 
@@ -140,8 +149,9 @@ def scan_files(
     *,
     cache_dir: Path | None = None,
     on_scan: Callable[[int, int | None], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> EncodedCorpus:
-    """Encode text files with a config's options of that, for several calls of `train_corpus`.
+    """Encode text files with a config's options of that, for several calls of `train_corpus`; each rank a part.
 
     With the config's `cache_dir` the scan is kept there, and taken from there if the files are the same (kept_scan.py).
     """
@@ -150,9 +160,11 @@ def scan_files(
         "force": config.force,
         "progress": on_scan,
     }
+    if ranks is not None:
+        refuse_other_texts(inputs, ranks)
     if config.cache_dir is None:
-        return scan(inputs, **options)
-    return scan_kept(inputs, options.pop("cache_dir"), **options)
+        return scan(inputs, **options, ranks=ranks)
+    return scan_kept(inputs, options.pop("cache_dir"), **options, ranks=ranks)
 
 
 def train_corpus(
@@ -166,6 +178,7 @@ def train_corpus(
     on_start: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainResult:
     """Train on what is encoded already, as experiments do; all else is as in `train_files`.
 
@@ -173,7 +186,7 @@ def train_corpus(
     read_vocab, cache_dir, cache_above, force) only stand in the account. `choice` stands in for what `backends.choose`
     would return, `work` for what `jobs.prepare` would.
     """
-    with _settled(config, choice, evaluate, tables, on_start, on_progress, stop) as request:
+    with _settled(config, choice, evaluate, tables, on_start, on_progress, stop, ranks) as request:
         return _train(corpus, request, work=work)
 
 
@@ -186,6 +199,7 @@ def _settled(
     on_start: Callable[[TrainResult], None] | None,
     on_progress: Callable[[Progress], None] | None,
     stop: Callable[[], bool] | None,
+    ranks: Ranks | None = None,
 ) -> Iterator[_Request]:
     if config.save_vocab is not None:
         check_writable(config.save_vocab, "text")
@@ -198,11 +212,34 @@ def _settled(
     if config.targets is not None:
         targets.check(config.targets, config.vector_size)
     evaluate = scoring.evaluator(config, evaluate)
+    if ranks is not None:
+        _refuse_other_ranks(ranks, config, choice)
+    elif config.exchange_every is not None or config.alpha_scale is not None:
+        raise InputError("exchange_every and alpha_scale are for ranks that train together: start them with torchrun")
     with checkpoint.opened(config) as folder:
         found = folder.newest() if folder is not None else None
         if found is not None:
             found.refuse_other_run(config, choice)
-        yield _Request(config, choice, evaluate, tables, on_start, on_progress, stop, folder, found)
+        yield _Request(config, choice, evaluate, tables, on_start, on_progress, stop, folder, found, ranks)
+
+
+# Options in which ranks may differ: what each has on its machine.
+_OWN = {"workers", "save_vocab", "cache_dir", "cache_above"}
+
+
+def _refuse_other_ranks(ranks: Ranks, config: Config, choice: backends.Choice) -> None:
+    """Raise InputError if ranks have different versions, settings or backends; warn of too many threads."""
+    settings = {name: value for name, value in asdict(config).items() if name not in _OWN}
+    here = settings | {"version": __version__, "backend": choice.name, "device": choice.device}
+    ranks.agree(here, "start all with the same command and the same installation")
+    if choice.device == "cpu":
+        busy = config.workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if busy > usable_processors() and ranks.leads:
+            warnings.warn(
+                f"{busy} threads of this machine's ranks share {usable_processors()} processors: lower workers "
+                f"({config.workers}) or --nproc-per-node",
+                stacklevel=4,
+            )
 
 
 def _scan_options(config: Config, cache_dir: Path | None) -> dict[str, Any]:
@@ -223,8 +260,13 @@ def _train(
     watch, config, choice = Stopwatch(), request.config, request.choice
     if config.save_vocab is not None:
         save_vocab(corpus.vocab, config.save_vocab)
-    found = request.found
-    work = work or jobs.prepare(corpus, config, choice, found.tile_settings(config, choice) if found else None)
+    found, ranks = request.found, request.ranks
+    size = ranks.size if ranks is not None else 1
+    work = work or jobs.prepare(corpus, config, choice, found.tile_settings(config, choice) if found else None, size)
+    sharing = None
+    if ranks is not None:
+        work, sharing = exchange.share(corpus, work, config, ranks)
+        config = replace(config, alpha=sharing.alpha)
     settings = _resolved_settings(config, work, choice)
     keeper, before = None, checkpoint.Contents()
     room.refuse_lack_of_memory(work, config, choice, given=request.tables is not None, kept=request.folder is not None)
@@ -255,8 +297,12 @@ def _train(
         resumed_from=str(found.path) if found is not None else None,
         resumed_at=before.state.visited / len(corpus.tokens),
     )
-    run = Run(work, step, config, before.state)
-    scores = Scoring(config, request.evaluate, corpus.vocab, before.best)
+    run = Run(work, step, config, before.state, sharing.slots if sharing is not None else None)
+    exchanges = None
+    if ranks is not None and sharing is not None and size > 1:
+        kept = corpus.vocab.counts * plan.keep_probability(corpus.vocab.counts, config.sample)
+        exchanges = exchange.Exchange(ranks, sharing, step, work, config, kept)
+    scores = Scoring(config, request.evaluate, corpus.vocab, before.best, exchanges)
     # A backend that compiles at its first launch does so within the training.
     setup = watch.read()
     if request.on_start is not None:
@@ -269,20 +315,34 @@ def _train(
         return checkpoint.Contents(run.state, step.tables(), scores.best, checkpoint.mined_of(step, work.job), spent)
 
     while not (run.finished or scores.out_of_patience(run.state)):
-        progress = run.advance(scores.next_place(run))
+        places = [scores.next_place(run), exchanges.next_place(run) if exchanges is not None else None]
+        progress = run.advance(min((place for place in places if place is not None), default=None))
         if request.on_progress is not None:
             request.on_progress(progress)
+        stopping = request.stop is not None and not run.finished and request.stop()
+        if exchanges is not None:
+            exchanges.follow(run, progress, stop=stopping, due=False)
+            stopping = exchanges.stop and not run.finished
         scores.follow(run, progress)
         if keeper is not None and keeper.due:
             keeper.begin(now())
-        if request.stop is not None and not run.finished and request.stop():
+        if stopping:
             raise _stopped(now(), keeper, config)
     end = now()  # brings w_in and w_out up to date
     run.finite_tables()
+    if exchanges is not None:
+        for table, merged in zip((w_in, w_out), exchanges.merged(run, (w_in, w_out)), strict=True):
+            if table is not _fixed(work.job):
+                table[...] = merged
     if keeper is not None:
         keeper.end(end, needed=False)
     scores.restore_best(w_in, w_out)
-    _account(result, run, len(corpus.tokens), {"scan": scanned or Seconds(), "setup": setup} | end.spent)
+    stages = {"scan": scanned or Seconds(), "setup": setup} | end.spent
+    if ranks is not None and sharing is not None:
+        run.state, stages = exchange.totals(ranks, run.state, stages)
+        if exchanges is not None:
+            result.ranks = exchanges.account(run.state.trained)
+    _account(result, run, corpus.ledger.in_vocabulary, stages)
     return result
 
 

@@ -116,6 +116,10 @@ class NativeStep:
         """Return the tables, the arrays that were given."""
         return self._w_in, self._w_out
 
+    def live(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the same."""
+        return self._w_in, self._w_out
+
     def plan(self, chunk: int, draw_epoch: int, shared_words: int) -> ChunkPlan:
         """Return the plan of one chunk."""
         contract.check_chunk(self._job, self._tokens, chunk, draw_epoch, shared_words)

@@ -87,6 +87,10 @@ class TorchStep:
                 torch.from_numpy(host).copy_(table)
         return self._host_tables
 
+    def live(self) -> tuple[Tensor, Tensor]:
+        """Return the tensors that are trained."""
+        return self._w_in, self._w_out
+
     @property
     def mined(self) -> Mined:
         """What was mined last; another step of the job that is given it goes on as this one would."""

@@ -317,6 +317,10 @@ class TritonStep:
             torch.from_numpy(host).copy_(table)
         return self._host_tables
 
+    def live(self) -> tuple[Tensor, Tensor]:
+        """Return the tensors that are trained."""
+        return self._tables[0], self._tables[1]
+
 
 def _signed(value: int, bits: int) -> int:
     """Return the signed integer with the bits of an unsigned one."""
