@@ -89,6 +89,7 @@ def test_every_option_is_a_flag_that_sets_it():
         "ns_exponent": -0.5, "seed": 77, "workers": 3, "backend": "torch", "device": "cpu", "tile": 8,
         "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
         "save_vocab": "v", "checkpoint": "c", "checkpoint_every": 2.5,
+        "exchange_every": 5000, "alpha_scale": 1.5, "rank_timeout": 60.0,
         "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast",
     }  # fmt: skip
     argv = [word for name, value in values.items() for word in (flag(name), str(value))]

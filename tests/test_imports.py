@@ -21,14 +21,14 @@ CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "m
 # Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it, and the kernels' contract and
 # objectives.
 LAYERS = [
-    *("errors", "optional", "stopwatch", "config", "command", "files", "memory"),
-    *("vocab", "no_text", "inputs", "blocks", "tokens", "encoder", "interner", "corpus"),
+    *("errors", "optional", "stopwatch", "config", "command", "files", "memory", "ranks"),
+    *("vocab", "no_text", "inputs", "blocks", "tokens", "encoder", "interner", "shared_scan", "corpus"),
     *("vectors", "moments", "codecs", "compressed"),
     *("formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert", "compress", "postprocess"),
     *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room"),
     *("predictions", "model_file", "prediction"),
-    *("kept_scan", "run", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
+    *("kept_scan", "run", "exchange", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
     *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "gensim_checkpoints", "model", "__init__"),
 ]
 

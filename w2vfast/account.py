@@ -25,6 +25,7 @@ def account(result: TrainResult, output: Path) -> dict[str, Any]:
         "loss_per_epoch": result.loss_per_epoch,
         "scores": result.scores,
         "peak_rss_bytes": peak_rss_bytes(),
+        "ranks": result.ranks,
         "scan_kept": result.scan_kept,
         "resumed_from": result.resumed_from,
         "output": str(output),
@@ -42,7 +43,20 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}"
         f"{' deterministic' if s['deterministic'] else ''}\n"
         f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
-        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}" + _kept(result) + _resumed(result)
+        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
+        + _ranks(result)
+        + _kept(result)
+        + _resumed(result)
+    )
+
+
+def _ranks(result: TrainResult) -> str:
+    if result.ranks is None:
+        return ""
+    r = result.ranks
+    return (
+        f"\n{r['ranks']} ranks train parts of the text: alpha is multiplied by {r['alpha_scale']:g}, changes are "
+        f"exchanged every {r['tokens_between_exchanges']:,} tokens of a rank"
     )
 
 
@@ -74,5 +88,17 @@ def summary(result: TrainResult, output: Path) -> str:
         f"loss per pair, by epoch: {losses}\n{scored}"
         f"scan {seconds['scan']:.1f} s, set-up {seconds['setup']:.1f} s, training {seconds['train']:.1f} s "
         f"({result.raw_words_per_second:,.0f} words/s){evaluating}, saving {seconds['save']:.1f} s\n"
+        f"{_exchanged(result)}"
         f"{len(result.vocab.words):,} vectors of {result.settings['vector_size']} dimensions: {output}"
+    )
+
+
+def _exchanged(result: TrainResult) -> str:
+    if result.ranks is None:
+        return ""
+    r = result.ranks
+    return (
+        f"{r['exchanges']:,.0f} exchanges, one in {r['tokens_between_exchanges']:,.0f} tokens of a rank, "
+        f"{r['bytes_a_token']:,.0f} bytes sent a token, {r['exchange_seconds']:.1f} s "
+        f"({r['waited_seconds']:.1f} s waiting)\n"
     )

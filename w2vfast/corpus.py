@@ -386,7 +386,9 @@ class _Stream:
             (sentences,) = ranks.sum([sentences])
         return EncodedCorpus(tokens, vocab, Ledger(read, of_all, read - of_all, lost), sentences)
 
-    def _merge_ranks(self, ranks: Ranks, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> tuple[Vocab, Ids]:
+    def _merge_ranks(
+        self, ranks: Ranks, counts: NDArray[np.int64], undecodable: NDArray[np.int64]
+    ) -> tuple[Vocab, Ids]:
         """Return the vocabulary of all ranks, and the id of each type here."""
         options = self._options
         texts = [word.decode(errors="replace").encode() for word in self._interner.words(undecodable)]
@@ -394,7 +396,9 @@ class _Stream:
         select = partial(select_types, min_count=options.min_count, max_final_vocab=options.max_final_vocab)
         in_python = isinstance(self._interner, PythonInterner)
         number = number_words if in_python else import_module("w2vfast._scanner").number_words
-        return merge_types(ranks, packed, counts, Rules(select, number, max(options.min_count, 1), options.max_vocab_size))
+        return merge_types(
+            ranks, packed, counts, Rules(select, number, max(options.min_count, 1), options.max_vocab_size)
+        )
 
     def _merge_undecodable(self, counts: NDArray[np.int64], undecodable: NDArray[np.int64]) -> list[tuple[int, int]]:
         """Add the counts of types that decode to the same word to the first of them; return pairs (copy, first)."""

@@ -16,6 +16,8 @@ it begins at one place of the epoch and its sum is added half an interval later,
 is. Places are shares of each rank's own epoch, the same for all ranks: nothing depends on how fast they are.
 """
 
+import itertools
+import math
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -82,7 +84,7 @@ def share(corpus: EncodedCorpus, work: Work, config: Config, ranks: Ranks) -> tu
     if ranks.size > 1:
         group = min(job.group_tokens, chunks * chunk_size)
         job = replace(job, chunk_size=chunk_size, seed=seed, group_tokens=group)
-    groups = min(-(-(-(-length // chunk_size)) // job.chunks_in_group) for length in lengths)
+    groups = math.ceil(math.ceil(min(lengths) / chunk_size) / job.chunks_in_group)
     slots = max(1, min(groups, round(total / ranks.size / chunk_size / chunks)))
     scale = config.alpha_scale or min(1 + ALPHA_PER_RANK * (ranks.size - 1), LARGEST_ALPHA_SCALE)
     interval = round(2 * total * kept / ranks.size / slots)
@@ -109,7 +111,8 @@ class Exchange:
         """Begin with what rank 0 has in its tables; `kept` is how often each word is trained on, float64 [V]."""
         import torch
 
-        self._ranks, self._fixed, self._epochs = ranks, config.deterministic, config.epochs
+        self._ranks = ranks
+        self._fixed = config.deterministic or config.exchange_every is not None
         weights = jobs.static_weights(kept, config, work.job.objective, 1)
         sides = 1 if isinstance(work.job.objective, FixedOut) else 2
         self._tables = [_Table(torch.as_tensor(t), w) for t, w in zip(step.live()[:sides], weights, strict=False)]
@@ -307,7 +310,7 @@ class _Table:
         while begin < len(weight):
             end = len(weight) if turns == LONGEST else min(2 * begin, len(weight))
             cuts = [begin + (end - begin) * i // turns for i in range(turns + 1)]
-            self._parts.append([_pick(places, a, b, len(weight)) for a, b in zip(cuts, cuts[1:], strict=False)])
+            self._parts.append([_pick(places, a, b, len(weight)) for a, b in itertools.pairwise(cuts)])
             begin, turns = end, 2 * turns
 
     def rows_of(self, exchange: int) -> list[Any]:
@@ -316,7 +319,7 @@ class _Table:
 
     def size_of(self, rows: Any) -> int:
         """Return how many numbers rows are."""
-        return self.width * (rows.stop - rows.start if isinstance(rows, slice) else len(rows))
+        return int(self.width) * (rows.stop - rows.start if isinstance(rows, slice) else len(rows))
 
     def scale(self, rows: Any, tokens: float, learning_rate: float, ranks: int) -> Any:
         """Return what the sum of ranks' changes is scaled by, [rows, 1], after `tokens` of each rank."""

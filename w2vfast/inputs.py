@@ -190,8 +190,8 @@ def share_of(files: Sequence[Path | Literal["-"]], rank: int, ranks: int) -> lis
     if not all(shares):
         without = next(r for r in range(ranks) if not shares[r])
         raise InputError(
-            f"the text cannot be shared out among {ranks} ranks, rank {without} would have none of it: have fewer ranks, "
-            "or more files of like size (a compressed one is read by one rank, a plain one is cut between lines)"
+            f"the text cannot be shared out among {ranks} ranks, rank {without} would have none of it: have fewer "
+            "ranks, or more files of like size (a compressed one is read by one rank, a plain one cut between words)"
         )
     return shares[rank]
 
@@ -219,9 +219,7 @@ def _cut(path: Path, place: int, size: int) -> int:
 
 
 @contextmanager
-def open_text(
-    path: Path | Literal["-"], *, force: bool = False, bounds: Bounds | None = None
-) -> Iterator[TextInput]:
+def open_text(path: Path | Literal["-"], *, force: bool = False, bounds: Bounds | None = None) -> Iterator[TextInput]:
     """Open one input, or of a plain file the bytes within `bounds`; its kind is told by its first bytes.
 
     Raises InputError if it is missing, unreadable or empty and, but for `force`, if its first 64 KiB, decompressed, are

@@ -1,8 +1,8 @@
 """The processes that torchrun started together: what they send each other, and how they end together.
 
 A *rank* is one of them. torchrun tells each its number and where they meet by environment variables; how they exchange
-tables is exchange.py's. All ranks make the same calls in the same order. Who fails says why in the store that torchrun's
-agent keeps; the others, whose calls fail then too, find it said there and end without a word.
+tables is exchange.py's. All ranks make the same calls in the same order. Who fails says why in the store that
+torchrun's agent keeps; the others, whose calls fail then too, find it said there and end without a word.
 """
 
 import os
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,9 @@ def _key(name: str) -> str:
 
 
 def _store() -> Any:
-    from torch.distributed import TCPStore
-
+    make: Any = vars(import_module("torch.distributed"))["TCPStore"]
     where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return TCPStore(*where, is_master=False, timeout=timedelta(seconds=_STORE_SECONDS))
+    return make(*where, is_master=False, timeout=timedelta(seconds=_STORE_SECONDS))
 
 
 class Ranks:

@@ -1,8 +1,8 @@
 """One vocabulary of what ranks found in their parts of a text, the same that one process finds in all of it.
 
 Each distinct word (type) has a rank that counts it for all, by its bytes. A rank sends what it found as arrays: bytes,
-lengths, counts and the order of first sight. Those that stay in the vocabulary go to every rank, and each learns the new
-ids of its own types; no rank holds all types of all others.
+lengths, counts and the order of first sight. Those that stay in the vocabulary go to every rank, and each learns the
+new ids of its own types; no rank holds all types of all others.
 """
 
 import itertools

@@ -164,9 +164,7 @@ def _list_backends(as_json: bool) -> None:
             print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}; objectives: {', '.join(has) or '?'}")
 
 
-def _train(
-    arguments: argparse.Namespace, config: Config, signals: Signals, all_ranks: ranks.Ranks | None
-) -> None:
+def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_ranks: ranks.Ranks | None) -> None:
     """Train, save and tell; of several ranks the first saves and tells."""
     # Imported here so that --help and bad usage answer at once.
     from w2vfast import demo, formats, model_file, room, trainer

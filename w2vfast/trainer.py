@@ -51,7 +51,7 @@ class TrainResult:
     scan_kept: str | None = None  # the file where the scan is kept
     resumed_from: str | None = None  # the checkpoint
     resumed_at: float = 0.0  # epochs that were done there
-    ranks: dict[str, float] | None = None  # where several trained it: how many, and what their exchanges came to
+    ranks: dict[str, float] | None = None  # where several train: how many, and what their exchanges come to
 
     @property
     def vectors(self) -> Vectors:
@@ -213,9 +213,13 @@ def _settled(
         targets.check(config.targets, config.vector_size)
     evaluate = scoring.evaluator(config, evaluate)
     if ranks is not None:
+        if config.checkpoint is not None and ranks.size > 1:
+            raise InputError("checkpoints are one process's: ranks write none, so leave --checkpoint out")
         _refuse_other_ranks(ranks, config, choice)
-    elif config.exchange_every is not None or config.alpha_scale is not None:
-        raise InputError("exchange_every and alpha_scale are for ranks that train together: start them with torchrun")
+    else:
+        for name in OF_RANKS:
+            if getattr(config, name) != getattr(Config, name):
+                raise InputError(f"{name} is for ranks that train together: start them with torchrun, or leave it out")
     with checkpoint.opened(config) as folder:
         found = folder.newest() if folder is not None else None
         if found is not None:
@@ -223,6 +227,7 @@ def _settled(
         yield _Request(config, choice, evaluate, tables, on_start, on_progress, stop, folder, found, ranks)
 
 
+OF_RANKS = ("exchange_every", "alpha_scale", "rank_timeout")
 # Options in which ranks may differ: what each has on its machine.
 _OWN = {"workers", "save_vocab", "cache_dir", "cache_above"}
 
@@ -297,6 +302,9 @@ def _train(
         resumed_from=str(found.path) if found is not None else None,
         resumed_at=before.state.visited / len(corpus.tokens),
     )
+    if sharing is not None and size > 1:
+        scale = sharing.alpha / request.config.alpha
+        result.ranks = {"ranks": size, "alpha_scale": scale, "tokens_between_exchanges": sharing.interval}
     run = Run(work, step, config, before.state, sharing.slots if sharing is not None else None)
     exchanges = None
     if ranks is not None and sharing is not None and size > 1:
@@ -341,7 +349,7 @@ def _train(
     if ranks is not None and sharing is not None:
         run.state, stages = exchange.totals(ranks, run.state, stages)
         if exchanges is not None:
-            result.ranks = exchanges.account(run.state.trained)
+            result.ranks = (result.ranks or {}) | exchanges.account(run.state.trained)
     _account(result, run, corpus.ledger.in_vocabulary, stages)
     return result
 

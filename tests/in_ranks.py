@@ -1,0 +1,198 @@
+"""What tests/test_ranks.py has two ranks do: torchrun starts this file, which writes what came of each part as JSON."""
+
+import dataclasses
+import json
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2vfast import backends, corpus, exchange, jobs, ranks, trainer
+from w2vfast.config import Config
+from w2vfast.errors import InputError
+from w2vfast.run import Progress, RunState
+
+# What a scan can trip over: two spellings of one undecodable word, ties, no line's end, nothing but white space.
+TEXTS = {
+    "ties": b"b a b a c d\n" * 40 + b"d c e e\n" * 30,
+    "undecodable": b"x caf\xe9 y\n" * 20 + b"caf\xe8 caf\xef\xbf\xbd z x\n" * 25,
+    "one line": b"one two three two one " * 60,
+    "windows": b"\xef\xbb\xbfone two\r\nthree two one\r\n\r\n" * 30,
+    "spaces": b"   \n\n a \t b\n" + b" " * 300 + b"\nb a c c\n" * 9,
+}
+
+
+def scans(found, folder):
+    """Each text, alone and all together, by either scanner, is what one process finds."""
+    for scanner in ("native", "python"):
+        for names in ([*TEXTS], *([name] for name in TEXTS)):
+            files = [folder / name for name in names]
+            for options in ({"min_count": 1}, {"min_count": 2, "max_final_vocab": 4}):
+                one = corpus.scan(files, scanner=scanner, **options)
+                shared = corpus.scan(files, scanner=scanner, ranks=found, **options)
+                assert (shared.vocab.words, shared.ledger) == (one.vocab.words, one.ledger), (scanner, names, options)
+                assert shared.vocab.counts.tolist() == one.vocab.counts.tolist()
+                tokens = np.concatenate(found.gather(shared.tokens))
+                assert (tokens & 2**31 - 1).tolist() == (one.tokens & 2**31 - 1).tolist()
+                if "one line" not in names:  # it is cut where no sentence ends
+                    assert tokens.tolist() == one.tokens.tolist()
+                    assert shared.sentences == one.sentences
+    vocab = corpus.scan([folder / "ties"], min_count=1).vocab
+    shared = corpus.scan([folder / "ties"], min_count=1, vocab=vocab, ranks=found)
+    assert (
+        np.concatenate(found.gather(shared.tokens)).tolist()
+        == corpus.scan([folder / "ties"], min_count=1).tokens.tolist()
+    )
+    bounded = corpus.scan([folder / "ties", folder / "windows"], min_count=1, max_vocab_size=5, ranks=found)
+    assert 2 <= len(bounded.vocab) <= 5
+    for files, cause in (([folder / "empty.gz"], "would have none of it"), ([folder / "absent"], "cannot read")):
+        with pytest.raises(InputError, match=cause):
+            corpus.scan(files, ranks=found)
+
+
+def kept_scans(found, folder):
+    """A kept scan is taken where all ranks have theirs, and is one part's."""
+    config = Config(min_count=1, cache_dir=str(folder / "kept"), workers=1)
+    first = trainer.scan_files([folder / "ties"], config, ranks=found)
+    tokens = first.tokens.copy()
+    second = trainer.scan_files([folder / "ties"], config, ranks=found)
+    assert second.kept is not None
+    assert np.array_equal(second.tokens, tokens)
+    assert second.vocab.words == first.vocab.words
+    if found.rank == 1:
+        second.kept.unlink()
+    third = trainer.scan_files([folder / "ties"], config, ranks=found)
+    assert np.array_equal(third.tokens, tokens)
+
+
+def differences(found, folder):
+    """Other settings and other texts are shown."""
+    (folder / f"of {found.rank}").mkdir(exist_ok=True)
+    own = folder / f"of {found.rank}" / "text"
+    own.write_bytes(b"a b c\n" * (40 + found.rank))
+    config = Config(min_count=1, workers=1)
+    for texts, given, cause in (
+        ([own], config, "text: 240 bytes"),
+        ([folder / "ties"], dataclasses.replace(config, window=4 + found.rank), "window: 4 / 5"),
+        (
+            [folder / "ties"],
+            dataclasses.replace(config, backend=("native", "torch")[found.rank]),
+            "backend: native / torch",
+        ),
+    ):
+        with pytest.raises(InputError, match=rf"ranks differ \(rank 0 / rank 1\): .*{cause}"):
+            trainer.train_files(texts, given, ranks=found)
+
+
+class _Still:
+    """A step whose tables change only as a test says."""
+
+    def __init__(self, w_in, w_out):
+        self._tables = w_in, w_out
+
+    def live(self):
+        return self._tables
+
+
+class _Places:
+    """A run of one slot a place."""
+
+    slots = 8
+
+    def __init__(self, state):
+        self.state = state
+
+    def slots_done(self, place):
+        return place
+
+    def place_of(self, slot):
+        return slot
+
+
+def merging(found, folder):
+    """An exchange puts the scaled sum in place of each rank's change, keeps what came since, and is the same on all."""
+    rng = np.random.default_rng(found.rank)
+    texts = corpus.scan([folder / "ties"], min_count=1, ranks=found)
+    config = Config(min_count=1, vector_size=3, workers=1)
+    work = jobs.prepare(texts, config, backends.choose(config), None, found.size)
+    work, sharing = exchange.share(texts, work, config, found)
+    tables = tuple(np.full((len(texts.vocab), 3), found.rank, np.float32) for _ in range(2))
+    kept = texts.vocab.counts * 1.0
+    exchanges = exchange.Exchange(found, sharing, _Still(*tables), work, config, kept)
+    assert all((table == 0).all() for table in tables), "rank 0's tables are what all begin with"
+    run = _Places(RunState(trained=100))
+    progress = Progress(0, 2, 8, 0, 1, 0.5, 0.0, None)
+    changes = [rng.normal(size=table.shape).astype(np.float32) for table in tables]
+    for table, change in zip(tables, changes, strict=True):
+        table += change
+    exchanges.follow(run, progress, stop=found.rank == 1, due=False)
+    for table in tables:
+        table += 10  # trained while the exchange is under way
+    assert not exchanges.stop
+    exchanges.follow(run, dataclasses.replace(progress, place=3), stop=False, due=False)
+    assert exchanges.stop, "what one rank asks for all hear"
+    assert not exchanges.due
+    weights = jobs.static_weights(kept, config, work.job.objective, 1)
+    for table, change, weight in zip(tables, changes, weights, strict=True):
+        both = sum(part.reshape(change.shape) for part in found.gather(change.reshape(-1)))
+        a = exchange.CURVATURE * 0.5 * weight.astype(np.float64) * 100
+        scale = (1 - np.exp(-2 * a)) / (2 * (1 - np.exp(-a)))
+        np.testing.assert_allclose(table, 10 + both * scale[:, None], rtol=1e-5, atol=1e-5)
+    # Both ranks' ten more are what `merged` returns, and nothing is changed by it.
+    before = [table.copy() for table in tables]
+    run.state = dataclasses.replace(run.state, trained=140)
+    merged = exchanges.merged(run, tables)
+    assert all(np.array_equal(table, old) for table, old in zip(tables, before, strict=True))
+    for table, result, weight in zip(tables, merged, weights, strict=True):
+        others = found.gather(result.reshape(-1))
+        assert np.array_equal(others[0], others[1])
+        a = exchange.CURVATURE * 0.5 * weight.astype(np.float64) * 40
+        scale = (1 - np.exp(-2 * a)) / (2 * (1 - np.exp(-a)))
+        np.testing.assert_allclose(result, table - 10 + 20 * scale[:, None], rtol=1e-4, atol=1e-4)
+
+
+def training(found, folder):
+    """Two ranks learn the themes, end with the same tables, and do the same again bit for bit."""
+    config = Config(min_count=1, vector_size=12, epochs=4, workers=1, alpha=0.1, sample=0.0, eval_every=2.0)
+    for other in ({}, {"deterministic": True}, {"backend": "torch", "device": "cpu", "mode": "cbow"}):
+        given = dataclasses.replace(config, **other)
+        results = [
+            trainer.train_files(
+                [folder / "themed"], given, ranks=found, evaluate=lambda vectors: float(vectors.vectors[0, 0])
+            )
+            for _ in range(2)
+        ]
+        assert np.array_equal(results[0].w_in, results[1].w_in), other
+        assert np.array_equal(results[0].w_out, results[1].w_out), other
+        here = results[0]
+        for table in (here.w_in, here.w_out):
+            of_all = found.gather(table.reshape(-1))
+            assert np.array_equal(of_all[0], of_all[1])
+        assert here.tokens["in_vocabulary"] * 4 == here.tokens["trained"] + here.tokens["subsampled"]
+        assert here.epochs_visited == 4
+        assert len(here.scores) == 2
+        assert found.objects(here.scores)[0] == here.scores
+        assert here.ranks["ranks"] == 2
+        assert here.ranks["exchanges"] > 4
+        (folder / "vectors.json").write_text(json.dumps([here.vocab.words, here.w_in.tolist()]))
+
+
+def main(folder):
+    folder = Path(folder)
+    came = {}
+    with ranks.joined(60) as found:
+        for part in (scans, kept_scans, differences, merging, training):
+            try:
+                part(found, folder)
+                problem = None
+            except BaseException:
+                problem = traceback.format_exc()
+            came[part.__name__] = [told for told in found.objects(problem) if told]
+        if found.leads:
+            (folder / "came.json").write_text(json.dumps(came))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
