@@ -4,6 +4,9 @@ A checkpoint is `checkpoint-N.safetensors` (w_in, w_out; best_w_in and best_w_ou
 the objective mines) and `checkpoint-N.json`, written after it: the run's state, all settings, what the corpus was, and
 the checksum of the other file. There is a checkpoint where there is a .json. Both are written beside the earlier ones,
 synced and renamed; two generations stay. Nothing in a file is ever run.
+
+Where ranks train together each writes its tables, rank 1 and on to `checkpoint-N.rank-R.safetensors`, and tells rank 0
+its state and its checksum, by torchrun's store; the .json has those of all.
 """
 
 import hashlib
@@ -32,6 +35,7 @@ from w2vfast.formats.safetensors import pieces
 from w2vfast.jobs import Work
 from w2vfast.kept_scan import sum_of_ids
 from w2vfast.kernels.contract import Job, Mined, Mining, Step
+from w2vfast.ranks import Ranks
 from w2vfast.run import RunState, Tables
 from w2vfast.stopwatch import Seconds
 from w2vfast.tiles import TileSettings
@@ -41,11 +45,12 @@ FORMAT = "w2vfast checkpoint"
 VERSION = 1
 PRECISION = "float32"
 NAME = "checkpoint-" + "[0-9]" * 8
+_NAME_LENGTH = len("checkpoint-") + 8
 GENERATIONS = 2
 # Options that may differ when a run goes on. The last three are files that are known by what is in them; backend and
 # device are compared as they were chosen, epochs may grow.
 FREE = {"epochs", "workers", "checkpoint", "checkpoint_every", "resume", "cache_dir", "cache_above", "save_vocab"}
-FREE |= {"backend", "device", "classes", "targets", "read_vocab"}
+FREE |= {"backend", "device", "classes", "targets", "read_vocab", "rank_timeout"}
 TOLD = ("version", "backend", "build", "precision")
 COUNTS = dict.fromkeys(("tile", "shared_negatives", "tokens_in_flight", "chunk_size"), int)  # of the settings
 CHOSEN = ("tile", "shared_negatives", "row_cap", "chunk_size")  # of the settings; a run goes on with those it had
@@ -61,6 +66,7 @@ class Contents:
     mined: Mined | None = None
     spent: dict[str, Seconds] = field(default_factory=dict)  # on training and on scoring
     more: dict[str, Any] = field(default_factory=dict)  # numbers of who conducts the run
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)  # arrays of who follows it
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +75,8 @@ class Checkpoint:
 
     path: Path  # of the .json
     about: dict[str, Any]
+    rank: int = 0
+    ranks: int = 1
 
     def refuse_other_run(self, config: Config, choice: Choice) -> None:
         """Raise InputError, which shows the differences, if a run of these settings is not what was checkpointed."""
@@ -88,7 +96,12 @@ class Checkpoint:
         for name, value in (("backend", choice.name), ("precision", PRECISION)):
             if self.about[name] != value:
                 found.append((name, self.about[name], value))
-        if config.epochs < asked["epochs"]:
+        parts = len(self.about.get("parts", [None]))
+        if parts != self.ranks:
+            found.append(("ranks", parts, self.ranks))
+        if self.ranks > 1 and config.epochs != asked["epochs"]:
+            found.append(("epochs (with ranks their places depend on it)", asked["epochs"], config.epochs))
+        elif config.epochs < asked["epochs"]:
             found.append(("epochs (more may be asked for, not fewer)", asked["epochs"], config.epochs))
         self._refuse(found, "settings")
         built = {"version": __version__, "build": backends.build_of(choice.name)}
@@ -136,7 +149,7 @@ class Checkpoint:
             _check(self.about["state"], {f.name: type(getattr(RunState(), f.name)) for f in fields(RunState)})
             for seconds in self.about["spent"].values():
                 _check(seconds, {"wall": float, "cpu": float})
-            with safe_open(os.fspath(self.path.with_suffix(".safetensors")), framework="numpy") as file:
+            with safe_open(os.fspath(_tensors_of(self.path, self.rank)), framework="numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             best = (tensors["best_w_in"], tensors["best_w_out"]) if "best_w_in" in tensors else None
             mined = Mined(tensors["mined"], self.about["snapshot"]) if "mined" in tensors else None
@@ -145,7 +158,9 @@ class Checkpoint:
             if best is not None and [(a.shape, a.dtype) for a in best] != [(a.shape, a.dtype) for a in tables]:
                 raise ValueError("the best tables are not like the others")
             more = self.about.get("more", {})
-            return Contents(RunState(**self.about["state"]), tables, best, mined, spent, more)
+            known = {"w_in", "w_out", "best_w_in", "best_w_out", "mined"}
+            extra = {name: array for name, array in tensors.items() if name not in known}
+            return Contents(RunState(**self.about["state"]), tables, best, mined, spent, more, extra)
         except (OSError, SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise self._unusable(error) from error
 
@@ -156,8 +171,11 @@ class Checkpoint:
 class Folder:
     """A folder of checkpoints that belongs to one run at a time: `opened` makes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ranks: Ranks | None = None) -> None:
         self.path = path
+        self.ranks = ranks if ranks is not None and ranks.size > 1 else None
+        self._rank, self._size = (0, 1) if self.ranks is None else (self.ranks.rank, self.ranks.size)
+        self._number = 0  # of the last checkpoint, where ranks must give the same
         self._keeper: Keeper | None = None
         self._damaged: set[Path] = set()
 
@@ -191,11 +209,15 @@ class Folder:
         A damaged one is warned of. Raises InputError if all are damaged.
         """
         damaged: list[str] = []
-        for path in sorted(self.path.glob(f"{NAME}.json"), reverse=True):
+        for path in self._paths():
+            found, cause = None, ""
             try:
-                found = Checkpoint(path, _read_about(path))
+                found = Checkpoint(path, _read_about(path, self._rank), self._rank, self._size)
             except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-                damaged.append(f"{path} is damaged ({error})")
+                cause = str(error)
+            causes = [cause] if self.ranks is None else self.ranks.objects(cause)
+            if found is None or any(causes):
+                damaged.append(f"{path} is damaged ({next(filter(None, causes))})")
                 self._damaged.add(path)
                 continue
             if damaged:
@@ -205,34 +227,58 @@ class Folder:
             raise InputError(f"{'; '.join(damaged)}: none is left; begin anew with another --checkpoint folder")
         return None
 
+    def _paths(self) -> list[Path]:
+        """Return the checkpoints, the newest first: rank 0's list, which all ranks must go by."""
+        names = sorted((path.name for path in self.path.glob(f"{NAME}.json")), reverse=True)
+        if self.ranks is not None:
+            numbers = [_number_of(path) for path in self.path.glob(f"{NAME}.*")]
+            names, self._number = self.ranks.objects((names, max(numbers, default=0)))[0]
+        return [self.path / name for name in names]
+
     def save(self, about: dict[str, Any], contents: Contents, stop: threading.Event | None = None) -> None:
         """Write one more checkpoint and remove those before the last two; `stop` ends it, as a failure does.
 
         Raises InputError, which names the cause and the remedy, and leaves the earlier ones as they were.
         """
-        numbers = [int(path.stem.rpartition("-")[2]) for path in self.path.glob(f"{NAME}.*")]
-        path = self.path / f"checkpoint-{max(numbers, default=0) + 1:08d}.json"
+        if self.ranks is None:
+            self._number = max((_number_of(path) for path in self.path.glob(f"{NAME}.*")), default=0)
+        self._number += 1
+        path = self.path / f"checkpoint-{self._number:08d}.json"
+        tensors_path = _tensors_of(path, self._rank)
         assert contents.tables is not None
         tensors: dict[str, NDArray[Any]] = {"w_in": contents.tables[0], "w_out": contents.tables[1]}
         if contents.best is not None:
             tensors |= {"best_w_in": contents.best[0], "best_w_out": contents.best[1]}
         if contents.mined is not None:
             tensors["mined"] = contents.mined.columns
+        tensors |= contents.extra
         try:
             checksum = hashlib.sha256()
             written = _watched(pieces(tensors, {"format": FORMAT}), checksum, stop)
-            write_synced(path.with_suffix(".safetensors"), written)
-            content = about | {
+            write_synced(tensors_path, written)
+            own = {
                 "state": asdict(contents.state),
                 "snapshot": contents.mined.snapshot if contents.mined is not None else None,
                 "spent": {name: asdict(seconds) for name, seconds in contents.spent.items()},
                 "more": contents.more,
                 "tensors_sha256": checksum.hexdigest(),
+                "corpus": about["corpus"],
             }
+            if self.ranks is not None and not self.ranks.leads:
+                self.ranks.tell_lead(path.stem, json.dumps(own))
+                return
+            content = about | own
+            if self.ranks is not None:
+                content["parts"] = [own, *map(json.loads, self.ranks.told(path.stem, stop or threading.Event()))]
             text = json.dumps({"format": FORMAT, "format_version": VERSION, "sha256": _sum_of(content)} | content)
             write_synced(path, [text.encode()])
         except BaseException as error:
-            _remove(path)
+            if self.ranks is not None and not self.ranks.leads:
+                with suppress(OSError):
+                    tensors_path.unlink(missing_ok=True)
+                self.ranks.tell_lead(path.stem, "")
+            else:
+                _remove(path)
             if isinstance(error, OSError):
                 raise self._failed(error) from error
             raise
@@ -245,8 +291,8 @@ class Folder:
 
         So it does if there are checkpoints and the run is not to `go_on` from them.
         """
-        tables = self.path.glob(f"{NAME}.safetensors")
-        alone = (path for path in tables if not path.with_suffix(".json").exists())
+        tables = self.path.glob(f"{NAME}.*safetensors")
+        alone = (path for path in tables if not (self.path / f"{path.name[:_NAME_LENGTH]}.json").exists())
         try:
             for path in itertools.chain(self.path.glob(f".????????.{NAME}.*"), alone):
                 path.unlink(missing_ok=True)
@@ -261,6 +307,24 @@ class Folder:
                 "--checkpoint folder"
             )
 
+    def refuse_unshared(self, ranks: Ranks) -> None:
+        """Raise InputError if not all ranks see the folder, or one cannot write there."""
+        probes = [self.path / f".rank-{rank}" for rank in range(ranks.size)]
+        try:
+            ranks.objects(None)  # rank 0 has made it
+            write_synced(probes[ranks.rank], [b"w2vfast"])
+        except OSError as error:
+            raise self._failed(error) from error
+        ranks.objects(None)
+        missing = [rank for rank, probe in enumerate(probes) if not probe.exists()]
+        ranks.objects(None)
+        probes[ranks.rank].unlink()
+        if missing:
+            raise InputError(
+                f"rank {ranks.rank} does not see what rank {missing[0]} writes in {self.path}: ranks need one "
+                "--checkpoint folder, on a file system that all share"
+            )
+
     def _failed(self, error: OSError) -> InputError:
         return InputError(
             f"cannot write a checkpoint in {self.path}: {error.strerror or error}; free space there, or "
@@ -269,23 +333,28 @@ class Folder:
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[Folder | None]:
+def opened(config: Config, ranks: Ranks | None = None) -> Iterator[Folder | None]:
     """Yield the folder of a config's checkpoints, its own for as long; None where the config asks for none.
 
     Raises InputError if it cannot be written to, is another run's at the moment, or holds checkpoints that the config
-    does not go on from.
+    does not go on from; and if ranks do not share it.
     """
     if config.checkpoint is None:
         yield None
         return
-    folder = Folder(Path(config.checkpoint))
+    folder, lock = Folder(Path(config.checkpoint), ranks), None
+    leads = ranks is None or ranks.leads
     try:
-        folder.path.mkdir(exist_ok=True)
-        lock = _lock(folder.path)
+        if leads:
+            folder.path.mkdir(exist_ok=True)
+            lock = _lock(folder.path)
     except OSError as error:
         raise InputError(f"cannot make {folder.path}: {error.strerror}; name another --checkpoint folder") from error
     try:
-        folder.prepare(go_on=config.resume)
+        if leads:
+            folder.prepare(go_on=config.resume)
+        if ranks is not None:
+            folder.refuse_unshared(ranks)
         yield folder
     finally:
         folder.close()
@@ -301,6 +370,7 @@ class Keeper:
 
     def __init__(self, folder: Folder, every: float, about: dict[str, Any], written: RunState) -> None:
         self._folder, self._every, self._about = folder, every, about
+        self._ranks = folder.ranks
         self._copies: Tables | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -335,15 +405,22 @@ class Keeper:
         self._due = time.monotonic() + self._every
         for copy, table in zip(self._copies, now.tables, strict=True):
             np.copyto(copy, table)
-        self._thread = threading.Thread(target=self._write, args=(replace(now, tables=self._copies),), daemon=True)
+        extra = {name: array.copy() for name, array in now.extra.items()}
+        copied = replace(now, tables=self._copies, extra=extra)
+        self._thread = threading.Thread(target=self._write, args=(copied,), daemon=True)
         self._thread.start()
 
     def end(self, now: Contents, *, needed: bool) -> None:
-        """Write where the run ended, and wait for it. If it is `needed` a failure raises InputError."""
+        """Write where the run ended, and wait for it, of all ranks. If it is `needed` a failure raises InputError."""
         failure = self._finish()
-        if self._written != now.state:
+        missing = self._written != now.state
+        if self._ranks is not None:
+            missing = any(self._ranks.objects(missing))
+        if missing:
             self.begin(now)
             failure = self._finish()
+        if self._ranks is not None:
+            self._ranks.objects(None)
         if failure is not None and needed:
             raise failure
         self._warn_of(failure)
@@ -421,8 +498,17 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _read_about(path: Path) -> dict[str, Any]:
-    """Return what a .json says, once all checksums hold. Raises ValueError or OSError."""
+def _number_of(path: Path) -> int:
+    return int(path.name[_NAME_LENGTH - 8 : _NAME_LENGTH])
+
+
+def _tensors_of(path: Path, rank: int) -> Path:
+    """Return the file of a rank's tables beside a .json."""
+    return path.with_suffix(f".rank-{rank}.safetensors" if rank else ".safetensors")
+
+
+def _read_about(path: Path, rank: int = 0) -> dict[str, Any]:
+    """Return what a .json says of a rank, once all checksums hold. Raises ValueError or OSError."""
     content = json.loads(path.read_bytes())
     if not isinstance(content, dict) or content.pop("format") != FORMAT:
         raise ValueError("it is no checkpoint")
@@ -430,9 +516,14 @@ def _read_about(path: Path) -> dict[str, Any]:
         raise ValueError("it was written by another version of w2vfast")
     if content.pop("sha256") != _sum_of(content):
         raise ValueError("its checksum does not hold")
-    with open(path.with_suffix(".safetensors"), "rb") as file:
+    if rank < len(content.get("parts", [])):  # else it is of fewer ranks, which is refused later
+        content |= content["parts"][rank]
+    else:
+        rank = 0
+    tensors = _tensors_of(path, rank)
+    with open(tensors, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != content["tensors_sha256"]:
-            raise ValueError(f"the checksum of {path.with_suffix('.safetensors').name} does not hold")
+            raise ValueError(f"the checksum of {tensors.name} does not hold")
     return content
 
 
@@ -452,7 +543,8 @@ def _remove(path: Path) -> None:
     """Remove a checkpoint; what cannot be removed will be tried again when there is a newer one."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
-        path.with_suffix(".safetensors").unlink(missing_ok=True)
+        for tensors in path.parent.glob(f"{path.stem}.*safetensors"):
+            tensors.unlink(missing_ok=True)
 
 
 def _watched(data: Iterator[bytes | memoryview], checksum: Any, stop: threading.Event | None) -> Iterator[Any]:

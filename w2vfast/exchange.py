@@ -20,7 +20,7 @@ import itertools
 import math
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,9 @@ SLOW = 1.5  # times as long as the median rank takes is said
 _WATCHED = 16  # exchanges by which speeds are judged
 _BLOCK_ROWS = 1 << 14
 _SEED_STEP = 0x9E3779B97F4A7C15  # from one rank's seed to the next's: the fraction of the golden ratio
+
+
+Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]  # numbers and arrays
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,19 @@ class Exchange:
     """Follows a run and exchanges what it changed; all ranks make the same calls at the same places."""
 
     def __init__(
-        self, ranks: Ranks, sharing: Sharing, step: Step, work: Work, config: Config, kept: NDArray[np.float64]
+        self,
+        ranks: Ranks,
+        sharing: Sharing,
+        step: Step,
+        work: Work,
+        config: Config,
+        kept: NDArray[np.float64],
+        saved: Saved | None = None,
     ) -> None:
-        """Begin with what rank 0 has in its tables; `kept` is how often each word is trained on, float64 [V]."""
+        """Begin with what rank 0 has in its tables, or go on from what `saved` returned.
+
+        `kept` is how often each word is trained on, float64 [V].
+        """
         import torch
 
         self._ranks = ranks
@@ -130,10 +143,20 @@ class Exchange:
             self._longest *= 2
         self.traffic = Traffic()
         self.stop = self.due = False  # see `follow`
-        for table in self._tables:
-            with ranks.explained():
-                torch.distributed.broadcast(table.live, 0)
-            table.base.copy_(table.live)
+        if saved is not None:
+            numbers, arrays = saved
+            self._tokens, self._trained = numbers["tokens"], numbers["trained"]
+            self.period, self.traffic = numbers["period"], Traffic(**numbers["traffic"])
+        for side, table in enumerate(self._tables):
+            if saved is None:
+                self._broadcast(table.live)
+                table.base.copy_(table.live)
+                continue
+            if ranks.leads:
+                table.base.copy_(torch.from_numpy(arrays[f"base_{side}"]))
+                table.exchanged_at.copy_(torch.from_numpy(arrays[f"exchanged_at_{side}"]))
+            self._broadcast(table.base)
+            self._broadcast(table.exchanged_at)
 
     def follow(self, run: Run, progress: Progress, *, stop: bool, due: bool) -> None:
         """Begin or end an exchange where that is due; with it goes whether a stop is asked for, or a checkpoint due.
@@ -171,8 +194,7 @@ class Exchange:
         """
         import torch
 
-        if self._at_hand is not None:
-            self._end()
+        self.settle()
         mine = torch.tensor([run.state.trained - self._trained, self._learning_rate], dtype=torch.float32)
         self._sum(mine)
         trained, rate = (mine / self._ranks.size).tolist()
@@ -187,6 +209,21 @@ class Exchange:
                 torch.add(table.base[rows], change, out=result[rows])
             merged.append(result.cpu().numpy())
         return merged[0], merged[1] if len(merged) > 1 else tables[1]
+
+    def settle(self) -> None:
+        """End an exchange at hand."""
+        if self._at_hand is not None:
+            self._end()
+
+    def saved(self) -> Saved:
+        """Return what goes on beside the tables, where none is at hand; its arrays are rank 0's and change later."""
+        assert self._at_hand is None
+        numbers = {"tokens": self._tokens, "trained": self._trained, "period": self.period}
+        arrays: dict[str, NDArray[Any]] = {}
+        for side, table in enumerate(self._tables if self.leads else []):
+            arrays[f"base_{side}"] = table.base.cpu().numpy()
+            arrays[f"exchanged_at_{side}"] = table.exchanged_at.cpu().numpy()
+        return numbers | {"traffic": asdict(self.traffic)}, arrays
 
     def agreed(self, score: float) -> float:
         """Return rank 0's score."""
@@ -267,6 +304,12 @@ class Exchange:
                 "its machine slower or busy, or has it more text?",
                 stacklevel=2,
             )
+
+    def _broadcast(self, values: Any) -> None:
+        import torch.distributed as dist
+
+        with self._ranks.explained():
+            dist.broadcast(values, 0)
 
     def _sum(self, values: Any) -> None:
         import torch.distributed as dist

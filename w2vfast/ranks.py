@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ class Ranks:
     def __init__(self, rank: int, size: int, timeout: float) -> None:
         self.rank, self.size = rank, size
         self._timeout = timeout
+        self._mailbox: Any = _store()
 
     @property
     def leads(self) -> bool:
@@ -122,6 +124,25 @@ class Ranks:
             if differ:
                 shown = "; ".join(f"{name}: {first[name]!s:.200} / {theirs.get(name)!s:.200}" for name in differ)
                 raise InputError(f"ranks differ (rank 0 / rank {rank}): {shown}; {remedy}")
+
+    def tell_lead(self, about: str, message: str) -> None:
+        """Leave a message for rank 0 in the store, from any thread."""
+        self._mailbox.set(_key(f"{about}/{self.rank}"), message)
+
+    def told(self, about: str, stop: Event) -> list[str]:
+        """Return what each other rank has told rank 0, in their order, as soon as all have.
+
+        Raises OSError for an empty message, where something went wrong, for none in time, and once `stop` is set.
+        """
+        keys = [_key(f"{about}/{rank}") for rank in range(1, self.size)]
+        until = time.monotonic() + self._timeout
+        while not self._mailbox.check(keys):
+            if time.monotonic() > until or stop.wait(0.05):
+                raise InterruptedError("other ranks have not written their parts")
+        found = [self._mailbox.get(key).decode() for key in keys]
+        if not all(found):
+            raise OSError(f"rank {found.index('') + 1} could not")
+        return found
 
     @contextmanager
     def explained(self) -> Iterator[None]:

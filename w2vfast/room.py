@@ -19,10 +19,12 @@ def table_bytes(job: Job, config: Config) -> int:
     return FLOAT * config.vector_size * (job.vocabulary + job.objective.out_rows(job.vocabulary))
 
 
-def memory_needed(work: Work, config: Config, choice: Choice, *, given: bool, kept: bool) -> dict[str, int]:
+def memory_needed(
+    work: Work, config: Config, choice: Choice, *, given: bool, kept: bool, ranks: int = 1
+) -> dict[str, int]:
     """Return what a run will take beside corpus and vocabulary, in bytes, and what for.
 
-    `given` says that the tables exist already, `kept` that checkpoints are written of them.
+    `given` says that the tables exist already, `kept` that checkpoints are written of them; it is one of `ranks`.
     """
     job, D = work.job, config.vector_size
     tables = table_bytes(job, config)
@@ -33,7 +35,8 @@ def memory_needed(work: Work, config: Config, choice: Choice, *, given: bool, ke
     in_flight = max(1, job.tokens_in_flight // job.tile) if choice.name == "torch" else config.workers
     return {
         "for the tables": 0 if given else made,
-        "for the copy that checkpoints are written from": tables * kept,
+        "for what the ranks have in common, and what they come to": 2 * tables * (ranks > 1),
+        "for the copy that checkpoints are written from": tables * kept * (2 if ranks > 1 else 1),
         "for the best tables (keep_best)": tables * config.keep_best,
         "for scoring": FLOAT * D * job.vocabulary * (config.eval_every is not None),
         "for mined words": 12 * job.vocabulary * config.mined * (config.objective == "margin"),
@@ -41,7 +44,9 @@ def memory_needed(work: Work, config: Config, choice: Choice, *, given: bool, ke
     }
 
 
-def refuse_lack_of_memory(work: Work, config: Config, choice: Choice, *, given: bool, kept: bool) -> None:
+def refuse_lack_of_memory(
+    work: Work, config: Config, choice: Choice, *, given: bool, kept: bool, ranks: int = 1
+) -> None:
     """Raise InputError if a run would need more memory than can be had; see `memory_needed`."""
     remedies = [
         f"lower vector_size ({config.vector_size})",
@@ -50,7 +55,7 @@ def refuse_lack_of_memory(work: Work, config: Config, choice: Choice, *, given: 
         *(["do without checkpoint"] if kept else []),
         "or give it more memory",
     ]
-    memory.require(memory_needed(work, config, choice, given=given, kept=kept), ", ".join(remedies))
+    memory.require(memory_needed(work, config, choice, given=given, kept=kept, ranks=ranks), ", ".join(remedies))
 
 
 def refuse_lack_of_space(path: PathLike, needed: int, what: str) -> None:

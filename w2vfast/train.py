@@ -18,6 +18,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,6 +212,8 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
         if arguments.demo:
             result = trainer.train_sentences(demo.articles(), config, **listening)
         else:
+            if config.checkpoint is not None and all_ranks is not None and ranks.restarts():
+                config = replace(config, resume=True)  # torchrun has started a job again that was under way
             result = trainer.train_files(inputs, config, on_scan=screen.scanned, ranks=all_ranks, **listening)
     except Stopped as stopped:
         # Where another rank heard the signal this one may not have: it is what ends a job.

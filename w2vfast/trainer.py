@@ -213,14 +213,12 @@ def _settled(
         targets.check(config.targets, config.vector_size)
     evaluate = scoring.evaluator(config, evaluate)
     if ranks is not None:
-        if config.checkpoint is not None and ranks.size > 1:
-            raise InputError("checkpoints are one process's: ranks write none, so leave --checkpoint out")
         _refuse_other_ranks(ranks, config, choice)
     else:
         for name in OF_RANKS:
             if getattr(config, name) != getattr(Config, name):
                 raise InputError(f"{name} is for ranks that train together: start them with torchrun, or leave it out")
-    with checkpoint.opened(config) as folder:
+    with checkpoint.opened(config, ranks) as folder:
         found = folder.newest() if folder is not None else None
         if found is not None:
             found.refuse_other_run(config, choice)
@@ -274,15 +272,16 @@ def _train(
         config = replace(config, alpha=sharing.alpha)
     settings = _resolved_settings(config, work, choice)
     keeper, before = None, checkpoint.Contents()
-    room.refuse_lack_of_memory(work, config, choice, given=request.tables is not None, kept=request.folder is not None)
+    given, checkpointed = request.tables is not None, request.folder is not None
+    room.refuse_lack_of_memory(work, config, choice, given=given, kept=checkpointed, ranks=size)
     if request.folder is not None:
-        size = room.table_bytes(work.job, config) * (2 if config.keep_best else 1)
-        room.refuse_lack_of_space(request.folder.path, size, "a checkpoint")
+        tables = room.table_bytes(work.job, config) * (2 if config.keep_best else 1) * (size + 1 if size > 1 else 1)
+        room.refuse_lack_of_space(request.folder.path, tables, "a checkpoint")
         corpus_known = checkpoint.fingerprint(corpus, work)
         if found is not None:
             found.refuse_other_corpus(corpus_known, settings)
             before = found.read()
-        keeper = request.folder.keeper(config, choice, settings, corpus_known, before.state)
+        keeper = request.folder.keeper(request.config, choice, settings, corpus_known, before.state)
     w_in, w_out = _tables(work.job, config, request.tables, before.tables)
     step = backends.create_step(choice, work.job, w_in, w_out, backends.threads(choice, config))
     if keeper is not None:
@@ -309,7 +308,8 @@ def _train(
     exchanges = None
     if ranks is not None and sharing is not None and size > 1:
         kept = corpus.vocab.counts * plan.keep_probability(corpus.vocab.counts, config.sample)
-        exchanges = exchange.Exchange(ranks, sharing, step, work, config, kept)
+        saved = (before.more, before.extra) if found is not None else None
+        exchanges = exchange.Exchange(ranks, sharing, step, work, config, kept, saved)
     scores = Scoring(config, request.evaluate, corpus.vocab, before.best, exchanges)
     # A backend that compiles at its first launch does so within the training.
     setup = watch.read()
@@ -320,7 +320,9 @@ def _train(
     def now() -> checkpoint.Contents:
         spent = {"train": watch.read() - scores.seconds, "evaluate": scores.seconds}
         spent = {name: seconds + before.spent.get(name, Seconds()) for name, seconds in spent.items()}
-        return checkpoint.Contents(run.state, step.tables(), scores.best, checkpoint.mined_of(step, work.job), spent)
+        more, extra = exchanges.saved() if exchanges is not None else ({}, {})
+        mined = checkpoint.mined_of(step, work.job)
+        return checkpoint.Contents(run.state, step.tables(), scores.best, mined, spent, more, extra)
 
     while not (run.finished or scores.out_of_patience(run.state)):
         places = [scores.next_place(run), exchanges.next_place(run) if exchanges is not None else None]
@@ -329,13 +331,17 @@ def _train(
             request.on_progress(progress)
         stopping = request.stop is not None and not run.finished and request.stop()
         if exchanges is not None:
-            exchanges.follow(run, progress, stop=stopping, due=False)
-            stopping = exchanges.stop and not run.finished
+            asks = keeper is not None and exchanges.leads and keeper.due
+            exchanges.follow(run, progress, stop=stopping, due=asks)
         scores.follow(run, progress)
-        if keeper is not None and keeper.due:
+        if exchanges is not None:
+            stopping = exchanges.stop and not run.finished
+        if keeper is not None and (keeper.due if exchanges is None else exchanges.due):
             keeper.begin(now())
         if stopping:
             raise _stopped(now(), keeper, config)
+    if exchanges is not None:
+        exchanges.settle()
     end = now()  # brings w_in and w_out up to date
     run.finite_tables()
     if exchanges is not None:
