@@ -4,14 +4,15 @@ import dataclasses
 import json
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from w2vfast import backends, corpus, exchange, jobs, ranks, trainer
+from w2vfast import backends, checkpoint, corpus, exchange, jobs, ranks, trainer
 from w2vfast.config import Config
-from w2vfast.errors import InputError
+from w2vfast.errors import InputError, Stopped
 from w2vfast.run import Progress, RunState
 
 # What a scan can trip over: two spellings of one undecodable word, ties, no line's end, nothing but white space.
@@ -179,11 +180,61 @@ def training(found, folder):
         (folder / "vectors.json").write_text(json.dumps([here.vocab.words, here.w_in.tolist()]))
 
 
+def checkpoints(found, folder):
+    """A run that one rank stops goes on from its checkpoint to the same bits; on other terms it is refused."""
+    config = Config(min_count=1, vector_size=12, epochs=4, workers=1, alpha=0.1, sample=0.0, exchange_every=1000)
+    whole = trainer.train_files([folder / "themed"], config, ranks=found)
+    config = dataclasses.replace(config, checkpoint=str(folder / "state"), checkpoint_every=0.2)
+    advances = 0
+
+    def stop():
+        nonlocal advances
+        advances += 1
+        return found.rank == 1 and advances > 9
+
+    for _ in range(2):
+        advances = 0
+        with pytest.raises(Stopped, match="goes on from there"):
+            trainer.train_files([folder / "themed"], config, ranks=found, stop=stop)
+        found.objects(None)
+        config = dataclasses.replace(config, resume=True)
+    for other, cause in (({"epochs": 5}, "epochs"), ({"window": 4}, "window: 5 / 4")):
+        with pytest.raises(InputError, match=cause):
+            trainer.train_files([folder / "themed"], dataclasses.replace(config, **other), ranks=found)
+        found.objects(None)
+    resumed = trainer.train_files([folder / "themed"], config, ranks=found)
+    assert resumed.resumed_from is not None
+    assert np.array_equal(resumed.w_in, whole.w_in)
+    assert np.array_equal(resumed.w_out, whole.w_out)
+    assert resumed.tokens == whole.tokens
+    # A part that is damaged makes all go on from the checkpoint before.
+    newest = max(folder.glob("state/*.rank-1.safetensors"))
+    found.objects(None)
+    if found.leads:
+        newest.write_bytes(newest.read_bytes()[:-1] + b"x")
+    found.objects(None)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        again = trainer.train_files([folder / "themed"], config, ranks=found)
+    assert "going on from the one before" in str(told[0].message)
+    assert np.array_equal(again.w_in, whole.w_in)
+
+
+def apart(found, folder):
+    """A checkpoint folder that ranks do not share is refused."""
+    config = Config(min_count=1, workers=1, checkpoint=str(folder / f"state of {found.rank}"))
+    Path(config.checkpoint).mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=r"ranks differ .*checkpoint"):
+        trainer.train_files([folder / "themed"], config, ranks=found)
+    with pytest.raises(InputError, match="does not see what rank"):
+        checkpoint.Folder(Path(config.checkpoint)).refuse_unshared(found)
+
+
 def main(folder):
     folder = Path(folder)
     came = {}
     with ranks.joined(60) as found:
-        for part in (scans, kept_scans, differences, merging, training):
+        for part in (scans, kept_scans, differences, merging, training, checkpoints, apart):
             try:
                 part(found, folder)
                 problem = None

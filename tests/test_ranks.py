@@ -3,12 +3,17 @@
 tests/in_ranks.py has what two ranks do together, for one start of both.
 """
 
+import contextlib
 import gzip
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +23,10 @@ from tests.in_ranks import TEXTS
 from w2vfast import exchange, inputs, ranks, trainer
 from w2vfast.config import Config
 from w2vfast.errors import InputError
+from w2vfast.formats import load_vectors
 from w2vfast.train import main
 
-PARTS = ("scans", "kept_scans", "differences", "merging", "training")
+PARTS = ("scans", "kept_scans", "differences", "merging", "training", "checkpoints", "apart")
 
 
 def torchrun(count, *command, restarts=0, **environment):
@@ -162,3 +168,47 @@ def test_who_is_no_rank_is_told_apart(monkeypatch):
     assert ranks.first_to_tell()
     with ranks.joined(1) as found:
         assert found is None
+
+
+def ranks_of(job):
+    """Return the process ids of a job's ranks, by their number."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            told = (entry / "environ").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == job.pid and any(line.startswith(b"RANK=") for line in told):
+                found[next(int(line[5:]) for line in told if line.startswith(b"RANK="))] = int(entry.name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_killed_rank(restarts, themed_file, tmp_path):
+    """Without restarts the job ends and the other rank says who is lost; with one it goes on from its checkpoint."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    start += ["--max-restarts", str(restarts), "--monitor-interval", "0.1", "-m", "w2vfast.train", str(themed_file)]
+    options = ["--epochs", "2000", "--min-count", "1", "--workers", "1", "--vector-size", "8"]
+    options += ["--checkpoint", str(tmp_path / "state"), "--checkpoint-every", "0.3", "-o", str(tmp_path / "v.bin")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*start, *options], env=environment, text=True, **pipes) as job:
+        until = time.monotonic() + 120
+        while not list(tmp_path.glob("state/*.json")):
+            assert job.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.kill(ranks_of(job)[1], signal.SIGKILL)
+        _, told = job.communicate(timeout=240)
+    if restarts:
+        assert job.returncode == 0, told
+        assert "going on from" in told
+        assert load_vectors(tmp_path / "v.bin").vectors.shape == (24, 8)
+    else:
+        assert job.returncode != 0
+        assert not (tmp_path / "v.bin").exists()
+        assert list(tmp_path.glob("state/*.json"))
+    assert len(re.findall(r"^w2vfast\.train: ", told, re.MULTILINE)) <= 1

@@ -38,7 +38,7 @@ from w2vfast.stopwatch import Seconds
 
 # docs/experiments.md, "Ranks", has the measurements.
 CURVATURE = 0.1  # h
-HEAD = 1024  # rows
+HEAD = 4096  # rows
 LONGEST = 16  # exchanges from one of a rare row to its next
 EXCHANGES = 280  # of a run: with fewer, quality falls; and so it does past
 LONGEST_INTERVAL = 1 << 17  # tokens trained by a rank from one to the next, unless the network asks for longer ones

@@ -54,10 +54,10 @@ def _key(name: str) -> str:
     return f"w2vfast/{restarts()}/{name}"
 
 
-def _store() -> Any:
+def _store(*, is_master: bool = False) -> Any:
     make: Any = vars(import_module("torch.distributed"))["TCPStore"]
     where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return make(*where, is_master=False, timeout=timedelta(seconds=_STORE_SECONDS))
+    return make(*where, is_master=is_master, timeout=timedelta(seconds=_STORE_SECONDS))
 
 
 class Ranks:
@@ -137,7 +137,7 @@ class Ranks:
         keys = [_key(f"{about}/{rank}") for rank in range(1, self.size)]
         until = time.monotonic() + self._timeout
         while not self._mailbox.check(keys):
-            if time.monotonic() > until or stop.wait(0.05):
+            if time.monotonic() > until or stop.wait(0.02):
                 raise InterruptedError("other ranks have not written their parts")
         found = [self._mailbox.get(key).decode() for key in keys]
         if not all(found):
@@ -188,9 +188,14 @@ def joined(timeout: float) -> Iterator[Ranks | None]:
         torch.cuda.set_device(local % torch.cuda.device_count())
         if machine <= torch.cuda.device_count():
             backend = "cpu:gloo,cuda:nccl"
-    ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), timeout)
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun keeps the store, else rank 0 does
+    store = _store(is_master=rank == 0 and not agent)
+    ranks = Ranks(rank, size, timeout)
+    # A job that was started again must not find the addresses of ranks that are gone.
+    prefixed: Any = vars(dist)["PrefixStore"](_key("group"), store)
     with ranks.explained():
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        dist.init_process_group(backend, store=prefixed, rank=rank, world_size=size, timeout=timedelta(seconds=timeout))
     try:
         yield ranks
         ranks.objects(None)  # none goes before all are done: what is left of a rank's call would fail
