@@ -27,8 +27,10 @@ from w2vfast.kernels.objectives.negative_sampling import NegativeSampling
 from w2vfast.kernels.objectives.von_mises_fisher import VonMisesFisher
 from w2vfast.tiles import TileSettings
 
-# Of the largest step: float32 keeps about 1e-6 here, a wrong weight or a lost row shows at 1e-2.
-LARGEST_ERROR = 1e-4
+# Of the largest step. float32 keeps about 1e-6 here, a wrong weight or a lost row shows at 1e-2. tf32 keeps ten bits of
+# a product's operands: truncated so, the interpreter is off by 8.1e-4 at most (benchmarks/tf32.py has the cases), and
+# what a GPU may round otherwise has a factor of four.
+LARGEST_ERROR = {"ieee": 1e-4, "tf32": 4 * 8.1e-4}
 OF_CONFIG = ("mode", "objective", "negative", "log_z", "window", "shrink_windows", "cbow_mean", "cap", "seed")
 OF_CONFIG += ("code", "code_words", "mined", "mine_every", "mined_share")
 OF_TILES = ("tile", "tokens_in_flight", "row_cap")
@@ -198,6 +200,11 @@ def largest_error(
     return hold(create, job, visit_of(job, epochs=1, shared_words=shared_words), vector_size).error
 
 
+def largest_allowed(backend: str) -> float:
+    """Return the error that a backend may have as it is shipped."""
+    return LARGEST_ERROR["tf32" if backend == "triton" else "ieee"]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print each backend's error for its objectives in both modes; exit code 1 if one is too large."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -210,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
             for mode in ("sg",) if objective == "margin" else ("sg", "cbow"):
                 device = "cuda" if backend == "triton" else "cpu"
                 error = largest_error(backend, device, mode, length=arguments.length, objective=objective)
-                failed |= not error <= LARGEST_ERROR
+                failed |= not error <= largest_allowed(backend)
                 print(f"{backend} {objective} {mode}: largest error {error:.1e} of the largest step")
     return int(failed)
 

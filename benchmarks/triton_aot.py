@@ -2,6 +2,7 @@
 
     python benchmarks/triton_aot.py                 a CSV row for every shipped configuration and architecture
     python benchmarks/triton_aot.py --one sg,negative-sampling,90,128,32,32,5,tf32
+    python benchmarks/triton_aot.py --swept         every configuration that benchmarks/gpu.py times, for 9.0
 
 Needs a process in which triton was imported without TRITON_INTERPRET. tests/test_triton_aot.py compares the rows with
 the committed ones; benchmarks/gpu_model.py counts the instructions of a tile.
@@ -16,7 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import parity
 
+from w2vfast import tiles
 from w2vfast.kernels.contract import CHUNK_TOKENS, Job
 from w2vfast.kernels.triton.config import Launch, Precision, launch, tuning
 
@@ -35,6 +37,7 @@ POINTERS = {
     **dict.fromkeys(("order_ptr", "slots_ptr", "done_ptr", "counts_ptr"), "*i64"),
     **dict.fromkeys(("rates_ptr", "loss_ptr"), "*fp64"),
 }
+UNALIGNED = ("order_ptr", "slots_ptr", "done_ptr")
 SCALARS = {"seed": "i64", "n_tokens": "i64", "cap": "fp32"}  # the rest are i32
 
 
@@ -74,6 +77,9 @@ SHIPPED = [
     *(Configuration(mode, NCE, arch, 100, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, SAMPLED, arch, 100, *SMALL[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, SAMPLED, "90", 100, *FAST[mode], "tf32") for mode in MODES),
+    # Blackwell: data centres' and consumers'.
+    *(Configuration(mode, NS, arch, 128, *DEFAULT[mode], "tf32") for arch in ("100", "120") for mode in MODES),
+    *(Configuration(mode, NS, "120", 100, *FAST[mode], "tf32") for mode in MODES),
     # Parity is checked in ieee; AMD is compiled, and run by nobody yet.
     *(Configuration(mode, NS, "90", 100, *DEFAULT[mode], "ieee") for mode in MODES),
     *(Configuration(mode, NS, "gfx942", 100, *DEFAULT[mode], "tf32") for mode in MODES),
@@ -101,6 +107,10 @@ class Resources:
     vector_reductions: int  # of these, four at a time
     compare_and_swap: int
     instructions: int
+    tuned: str = ""  # what differs from the architecture's tuning
+
+
+Tuned = tuple[tuple[str, int], ...]  # fields of config.Tuning in place of the architecture's
 
 
 def job_of(configuration: Configuration) -> Job:
@@ -119,18 +129,18 @@ def job_of(configuration: Configuration) -> Job:
     )
 
 
-def launch_of(configuration: Configuration) -> Launch:
+def launch_of(configuration: Configuration, tuned: Tuned = ()) -> Launch:
     """Return the constants that a configuration is launched with."""
     from w2vfast.kernels.triton import step
 
     c, job = configuration, job_of(configuration)
-    capability = int(c.arch) if c.arch.isdigit() else 90
-    config = launch(job, c.shared_negatives, c.vector_size, tuning(capability), c.precision)
+    chosen = replace(tuning(int(c.arch) if c.arch.isdigit() else None), **dict(tuned))
+    config = launch(job, c.shared_negatives, c.vector_size, chosen, c.precision)
     config.constants.update(step.objective_file(c.objective).constants(job.objective))
     return config
 
 
-def compile_kernel(configuration: Configuration) -> Any:
+def compile_kernel(configuration: Configuration, tuned: Tuned = ()) -> Any:
     """Return triton's compiled kernel, as the launcher would have it compiled."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -138,7 +148,7 @@ def compile_kernel(configuration: Configuration) -> Any:
 
     from w2vfast.kernels.triton.kernel import train_kernel as kernel
 
-    config = launch_of(configuration)
+    config = launch_of(configuration, tuned)
     signature: dict[str, str] = {}
     aligned: dict[tuple[int, ...], list[list[object]]] = {}
     for position, name in enumerate(kernel.arg_names):
@@ -146,7 +156,8 @@ def compile_kernel(configuration: Configuration) -> Any:
             signature[name] = "constexpr"
         elif name in POINTERS:
             signature[name] = POINTERS[name]
-            aligned[(position,)] = [["tt.divisibility", 16]]  # as PyTorch's allocator aligns them
+            if name not in UNALIGNED:
+                aligned[(position,)] = [["tt.divisibility", 16]]  # as PyTorch's allocator aligns them
         else:
             signature[name] = SCALARS.get(name, "i32")
     if configuration.arch.isdigit():
@@ -154,8 +165,7 @@ def compile_kernel(configuration: Configuration) -> Any:
     else:
         target = GPUTarget("hip", configuration.arch, 64)
     source = ASTSource(kernel, signature, config.constants, aligned)
-    options = {name: value for name, value in config.options.items() if target.backend == "cuda" or name != "maxnreg"}
-    return triton.compile(source, target=target, options=options)
+    return triton.compile(source, target=target, options=dict(config.options))
 
 
 def tools() -> Path:
@@ -184,11 +194,11 @@ def instructions(code: str) -> list[str]:
     return pattern.findall(code)
 
 
-def inspect(configuration: Configuration) -> Resources:
+def inspect(configuration: Configuration, tuned: Tuned = ()) -> Resources:
     """Compile a configuration and count what its machine code uses."""
     import triton
 
-    compiled = compile_kernel(configuration)
+    compiled = compile_kernel(configuration, tuned)
     if not configuration.arch.isdigit():
         code = compiled.asm["amdgcn"]
 
@@ -224,7 +234,22 @@ def inspect(configuration: Configuration) -> Resources:
         vector_reductions=total(r"REDG?\b.*F32x4"),
         compare_and_swap=total(r"ATOM\w*\b.*CAS"),
         instructions=len(names),
+        tuned=" ".join(f"{name}={value}" for name, value in tuned),
     )
+
+
+def swept() -> list[tuple[Configuration, Tuned]]:
+    """Return what benchmarks/gpu.py times on a GPU of capability 9.0, but for what changes no constant."""
+    import gpu
+
+    found: dict[tuple[Configuration, Tuned], None] = {}
+    for change in gpu.sweep_changes(gpu.FULL):
+        tuned = tuple((k, v) for k, v in change.items() if k not in ("tile", "negatives", "in_flight", "D"))
+        for mode in MODES:
+            size, tile = change.get("D", gpu.FULL.sizes[0]), change.get("tile", tiles.TILE["triton"])
+            negatives = change.get("negatives", tiles.LEAST_NEGATIVES[mode])
+            found[Configuration(mode, NS, "90", size, tile, negatives, 5, "tf32"), tuned] = None
+    return list(found)
 
 
 def parse(text: str) -> Configuration:
@@ -239,11 +264,12 @@ def main(argv: list[str] | None = None) -> int:
     """Write a CSV of the resources of all shipped configurations, or of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", type=parse, action="append", help="mode,objective,arch,D,T,N,W,precision")
+    parser.add_argument("--swept", action="store_true", help="what benchmarks/gpu.py times")
     arguments = parser.parse_args(argv)
-    configurations = arguments.one or SHIPPED
+    chosen = swept() if arguments.swept else [(configuration, ()) for configuration in arguments.one or SHIPPED]
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(len(os.sched_getaffinity(0)), context) as pool:
-        rows = [asdict(row) for row in pool.map(inspect, configurations)]
+        rows = [asdict(row) for row in pool.map(inspect, *zip(*chosen, strict=True))]
     writer = csv.DictWriter(sys.stdout, [field.name for field in fields(Resources)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -4,7 +4,7 @@ A backend is a package of `w2vfast.kernels` whose module `step` has
 
     unavailable_reason() -> str | None          why it cannot run here, None where it can
     objectives() -> tuple[str, ...]             the objectives it has
-    create_step(job, w_in, w_out, *, device, workers) -> Step
+    create_step(job, w_in, w_out, *, device, workers) -> Step         raises Unsupported for what it cannot do
 
 and a Step is what a run drives:
 
@@ -71,7 +71,8 @@ The row cap. Each table row's summed step is scaled by min(1, cap / x), where x 
 touches it among what is computed from one snapshot (`row_cap` "tile": one tile; "batch": all tiles of a batch),
 duplicates together: for a W_in row n times the objective's `weight_per_pair` for each row that it is an input of, for a
 W_out row the weights that the objective gives its pairs. With `in_weight` and `out_weight` (expected weight in flight)
-x is at least lr * that weight, lr the tile's. With `in_scale` a W_in row's step, capped, is multiplied by the row's
+x is at least lr * that weight, lr the tile's; a backend that keeps fewer tokens in flight than `tokens_in_flight` takes
+as much less of it. With `in_scale` a W_in row's step, capped, is multiplied by the row's
 scale: 0 freezes it (gensim's `vectors_lockf`).
 """
 
@@ -91,6 +92,10 @@ ID_MASK = np.int32(2**31 - 1)
 MAX_SHARED_WORDS = 1024
 LOSS_UNIT = 2.0**-16  # the losses of batches in fixed order are summed in whole units: exactly, in any order, to 10^11
 EXACT_MINING = 50_000  # words; docs/experiments.md, "Mining"
+
+
+class Unsupported(ValueError):
+    """A job asks for what a backend cannot do, or cannot do on this device; the message names the remedy."""
 
 
 @dataclass(frozen=True, eq=False)

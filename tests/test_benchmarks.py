@@ -35,7 +35,7 @@ def test_parity_fails_on_a_wrong_kernel(monkeypatch):
     monkeypatch.setattr(
         torch_step.TorchStep, "_add", lambda self, *rest: right(self, *rest[:2], rest[2] * 1.01, *rest[3:])
     )
-    assert parity.largest_error("torch", "cpu", "sg", 8) > parity.LARGEST_ERROR
+    assert parity.largest_error("torch", "cpu", "sg", 8) > parity.largest_allowed("torch")
 
 
 def test_speed_writes_a_row_a_trainer(themed_file, tmp_path):

@@ -38,6 +38,8 @@ from w2vfast.train import build_parser, parse
         ("mode", "glove"),
         ("backend", "cuda"),
         ("device", "tpu"),
+        ("device", "cuda:x"),
+        ("device", "cpu:1"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name, value):

@@ -107,6 +107,7 @@ CASES = [
         "deterministic", True, besides={"backend": "triton", "device": None}, refused="backend triton adds in no fixed"
     ),
     Case("deterministic", True, besides={"device": "cuda"}, refused="device cuda adds in no fixed order"),
+    Case("deterministic", True, besides={"device": "cuda:1"}, refused="device cuda:1 adds in no fixed order"),
     Case("backend", "native", "backend"),
     Case("device", "mps", refused="device mps is not present: PyTorch sees cpu"),
     Case("device", "cuda", besides={"backend": "native"}, refused="native backend runs on cpu, not on cuda"),
@@ -267,6 +268,15 @@ def test_the_device_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "_torch_devices", lambda: ["cuda", "cpu"])
     assert backends.choose(Config(backend="torch")).device == "cuda"
     assert backends.choose(Config(backend="torch", device="cpu")).device == "cpu"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(backends, "unavailable_reason", lambda name: None)
+    for backend, name in (("torch", "torch"), ("triton", "triton"), ("auto", "triton")):
+        choice = backends.choose(Config(backend=backend, device="cuda:1"))
+        assert (choice.name, choice.device) == (name, "cuda:1")
+        with pytest.raises(InputError, match="device cuda:2 is not present: PyTorch sees 2 GPUs"):
+            backends.choose(Config(backend=backend, device="cuda:2"))
+    with pytest.raises(InputError, match="native backend runs on cpu, not on cuda:1"):
+        backends.choose(Config(backend="native", device="cuda:1"))
 
 
 @pytest.mark.usefixtures("folder")

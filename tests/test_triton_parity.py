@@ -6,11 +6,9 @@ tile in flight. On a GPU one program is asked for, for the same reason.
 
 import dataclasses
 import functools
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from w2vfast import tiles
 from w2vfast.config import Config
 from w2vfast.kernels import contract, philox, reference
 from w2vfast.kernels.triton import step as triton_step
+from w2vfast.kernels.triton.config import launch, resident_programs, tuning
 
 DEVICE = triton_device()
 if DEVICE is None:
@@ -114,6 +113,19 @@ def test_static_weights_scale_rows(mode):
     capped, uncapped = run(9, **MODES[mode], **weights), run(9, **MODES[mode])
     assert capped.error <= 2e-5
     assert np.abs(uncapped.tables[1] - capped.tables[1]).max() > 1e-3
+
+
+def test_static_weights_are_those_of_what_is_in_flight():
+    """Of the four tiles asked for one is, where there is one chunk: a quarter of the weight expected."""
+    job, visit = make_case(length=150, tokens_in_flight=128, falling_weights=400.0)
+    assert job.tiles_in_flight == 4
+    quarter = dataclasses.replace(
+        job, tokens_in_flight=1, in_weight=job.in_weight / 4, out_weight=job.out_weight / np.float32(4)
+    )
+    outcome = hold(create, job, visit, 9, right=reference_run(quarter, visit, 9))
+    assert outcome.error <= 2e-5
+    whole = reference_run(dataclasses.replace(job, tokens_in_flight=1), visit, 9)
+    assert hold(create, job, visit, 9, right=whole).error > 1e-2
 
 
 @pytest.mark.parametrize("kept", [0, 1, 63, 64, 65])
@@ -257,6 +269,69 @@ class FakeGpu:
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (self.free, self.free))
 
 
+def test_a_grid_is_what_registers_shared_memory_and_threads_allow():
+    h100 = {"processors": 132, "registers": 65536, "shared_bytes": 232448, "threads": 2048}
+    per = {"of_thread": 252, "of_program": 12288, "warps": 4}
+    assert resident_programs(**h100, **per) == 264
+    assert resident_programs(**h100, **per | {"of_thread": 168}) == 3 * 132
+    assert resident_programs(**h100, **per | {"of_thread": 120}) == 4 * 132
+    assert resident_programs(**h100, **per | {"of_program": 100_000}) == 264
+    assert resident_programs(**h100, **per | {"of_program": 120_000}) == 132
+    assert resident_programs(**h100, **per | {"of_thread": 16}) == 16 * 132
+    assert resident_programs(**h100, **per | {"of_thread": 255, "warps": 16}) == 132
+
+
+def test_kernels_are_launched_on_the_steps_own_gpu(monkeypatch):
+    """Triton launches on the current device, whatever the tensors' is."""
+    current = []
+
+    class Current:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            current.append(self.device)
+
+        def __exit__(self, *_):
+            current.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda **arguments: launched.append((current[-1], arguments["chunks"]))
+
+    job = make_job(length=150)
+    step = create(job, *random_tables(job, 4, np.float32))
+    launched, second = [], object()
+    monkeypatch.setattr(step, "_current_device", lambda: Current(second))
+    monkeypatch.setattr(step, "_kernel", Kernel())
+    step.train(visit_of(job))
+    assert launched == [(second, 1)]
+    monkeypatch.undo()
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device", lambda device: ("current", device))
+    monkeypatch.setattr(step, "device", torch.device("cuda:1"))
+    assert step._current_device() == ("current", torch.device("cuda:1"))
+
+
+def test_amd_compilers_get_no_bound_on_registers():
+    job = make_job()
+    assert "maxnreg" not in launch(job, 16, 8, tuning(None), "tf32").options
+    assert launch(job, 16, 8, tuning(90), "tf32").options["maxnreg"] == 255
+
+
+def test_tiles_that_do_not_compile_for_a_gpu_are_refused(monkeypatch):
+    FakeGpu(capability=(10, 0)).install(monkeypatch)
+    monkeypatch.setattr(triton_step, "TritonStep", lambda *_: "a step")
+    for tile, capability in ((32, (10, 0)), (64, (9, 0)), (64, (12, 0))):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda _, found=capability: found)
+        job = make_job(tile=tile)
+        assert triton_step.create_step(job, *random_tables(job, 4, np.float32), device="cuda") == "a step"
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (10, 3))
+    with pytest.raises(contract.Unsupported, match=r"tiles of 64 tokens do not compile.*give --tile 32"):
+        triton_step.create_step(job, *random_tables(job, 4, np.float32), device="cuda")
+
+
 def test_reasons_for_being_unavailable(monkeypatch):
     FakeGpu(present=False).install(monkeypatch)
     assert "no GPU" in triton_step.unavailable_reason()
@@ -354,28 +429,3 @@ def test_rows_are_moved_as_often_as_the_design_says(mode, case, monkeypatch):
     # Every row is added to once, so that each addition stands for one distinct read and one distinct write.
     assert 2 * added == pytest.approx(design, rel=0.1)
     assert read + added <= 1.5 * design
-
-
-def test_the_gpu_benchmark_runs(monkeypatch, tmp_path, capsys):
-    """From parity to plot, on a toy: only the ceilings, which are PyTorch's kernels, and the GPU's name are made up."""
-    import torch
-
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
-    import gpu
-
-    changes = {"DEVICE": DEVICE, "SIZES": (8,), "WORDS": 60, "TOKENS": 64, "RUNS": 1, "LARGEST_ERROR": {"ieee": 1e-4}}
-    for name, value in changes.items():
-        monkeypatch.setattr(gpu, name, value)
-    monkeypatch.setattr(gpu.backends, "unavailable_reason", lambda name: None)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    monkeypatch.setattr(gpu, "ceilings", lambda size: {"gather": 2e12, "scatter_add": 1e12})
-    monkeypatch.setattr(gpu, "machine", lambda: {"gpu": "a toy"})
-    assert gpu.main(["--out", str(tmp_path)]) == 0
-    assert "parity ieee cbow D=8" in capsys.readouterr().out
-    result = json.loads((tmp_path / "gpu.json").read_text())
-    assert len(result["kernels"]) == 2 * 9
-    assert all(0 < row["slowest"] <= row["tokens_per_second"] for row in result["kernels"])
-    assert "gather 2000 GB/s" in (tmp_path / "gpu.md").read_text()
-    assert (tmp_path / "gpu.png").stat().st_size > 5_000
-    monkeypatch.setattr(gpu, "LARGEST_ERROR", {"ieee": 0.0})
-    assert gpu.main(["--out", str(tmp_path)]) == 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from w2vfast.config import Config
 from w2vfast.errors import InputError
-from w2vfast.kernels.contract import Job, Step
+from w2vfast.kernels.contract import Job, Step, Unsupported
 
 NAMES = ("triton", "native", "torch")
 _MODULES = {name: f"w2vfast.kernels.{name}.step" for name in NAMES}
@@ -82,27 +82,32 @@ def require_objective(choice: Choice, objective: str) -> None:
 
 def _choose(config: Config) -> Choice:
     device = "cpu" if config.deterministic else config.device
-    match config.backend, device:
+    match config.backend, _kind(device):
         case "auto", None:
             return _automatic()
         case "auto", "cuda":
             reason = unavailable_reason("triton")
             if reason is None:
-                return Choice("triton", "cuda", "a capable GPU is present")
-            return Choice("torch", _torch_device("cuda"), f"asked for cuda; triton cannot run: {reason}")
+                return Choice("triton", _torch_device(device), "a capable GPU is present")
+            return Choice("torch", _torch_device(device), f"asked for {device}; triton cannot run: {reason}")
         case "auto", "mps":
             return Choice("torch", _torch_device("mps"), "asked for mps")
         case "auto", "cpu":
             return _on_cpu("deterministic runs on the CPU" if config.deterministic else "asked for the CPU")
-        case "torch", device:
+        case "torch", _:
             _require("torch")
             return Choice("torch", _torch_device(device), "asked for")
-        case name, device:
+        case name, kind:
             home = "cuda" if name == "triton" else "cpu"
-            if device not in (None, home):
+            if kind not in (None, home):
                 raise InputError(f"the {name} backend runs on {home}, not on {device}: drop --device or take torch")
             _require(name)
-            return Choice(name, home, "asked for")
+            return Choice(name, home if device is None or kind == "cpu" else _torch_device(device), "asked for")
+
+
+def _kind(device: str | None) -> str | None:
+    """Return a device without its number."""
+    return None if device is None else device.partition(":")[0]
 
 
 def _automatic() -> Choice:
@@ -144,8 +149,15 @@ def _torch_device(wanted: str | None) -> str:
     devices = _torch_devices()
     if wanted is None:
         return devices[0] if devices[0] == "cuda" else "cpu"
-    if wanted not in devices:
+    kind, _, number = wanted.partition(":")
+    if kind not in devices:
         raise InputError(f"device {wanted} is not present: PyTorch sees {', '.join(devices)}")
+    if number:
+        import torch
+
+        count = torch.cuda.device_count()
+        if int(number) >= count:
+            raise InputError(f"device {wanted} is not present: PyTorch sees {count} GPUs, the first is cuda:0")
     return wanted
 
 
@@ -155,9 +167,14 @@ def threads(choice: Choice, config: Config) -> int:
 
 
 def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int) -> Step:
-    """Return the chosen backend's step on a job and its tables. Raises InputError if memory is too small."""
+    """Return the chosen backend's step on a job and its tables.
+
+    Raises InputError if memory is too small, or for what the backend or its device cannot do.
+    """
     module = module_of(choice.name)
     try:
         return cast("Step", module.create_step(job, w_in, w_out, device=choice.device, workers=workers))
+    except Unsupported as error:
+        raise InputError(str(error)) from error
     except MemoryError as error:
         raise InputError(f"the {choice.name} backend has too little memory: {error}") from error

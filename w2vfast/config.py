@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -10,7 +11,6 @@ from w2vfast.errors import InputError
 
 Mode = Literal["sg", "cbow"]
 BackendName = Literal["auto", "triton", "native", "torch"]
-DeviceName = Literal["cuda", "cpu", "mps"]
 ObjectiveName = Literal[
     "negative-sampling",
     "nce",
@@ -204,8 +204,10 @@ class Config:
         "the same vectors, bit for bit, for any number of workers (native, and torch on the CPU with one thread)",
     )
     backend: BackendName = option("auto", "triton, native or torch; auto takes the fastest that can run here")
-    device: DeviceName | None = option(
-        None, "device of the torch backend: cuda, cpu or mps", hidden_default="cuda where present, else cpu"
+    device: str | None = option(
+        None,
+        "cuda, cuda:N (the GPU number N, from 0), cpu or mps; mps is torch's alone",
+        hidden_default="cuda where present, else cpu",
     )
     preset: Preset = option(
         "quality",
@@ -288,7 +290,9 @@ class Config:
             raise InputError(
                 f"min_alpha ({self.min_alpha}) is above alpha ({self.alpha}): give a min_alpha up to alpha"
             )
-        if self.deterministic and (self.backend == "triton" or self.device in ("cuda", "mps")):
+        if self.device is not None and not re.fullmatch(r"cuda(:\d{1,3})?|cpu|mps", self.device):
+            raise InputError(f"device must be one of cuda, cuda:N, cpu, mps, not {self.device!r}")
+        if self.deterministic and (self.backend == "triton" or self.device not in (None, "cpu")):
             where = f"backend {self.backend}" if self.backend == "triton" else f"device {self.device}"
             raise InputError(f"{where} adds in no fixed order: deterministic needs native, or torch on the CPU")
         if self.cbow_mean != type(self).cbow_mean and self.mode != "cbow":

@@ -5,7 +5,7 @@ No GPU chose these: they come from compiling ahead of time and reading registers
 benchmarks/gpu.py sweeps them on the first GPU it meets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from w2vfast.kernels.contract import Job
@@ -33,8 +33,9 @@ class Tuning:
     block_d: int  # columns of D a step
     num_warps: int
     num_stages: int
-    max_registers: int  # a thread
+    max_registers: int | None  # a thread; None where the compiler takes no bound
     score_blocks: dict[str, dict[int, tuple[ScoreBlock, ...]]]  # by mode and T, rounded up; what `launch` may take
+    largest_tile: int | None = None  # T, the longest that compiles, where there is one
 
 
 # What compiles without a spill on all architectures, at T = 16, 32 (the defaults) and 64 (--preset fast); longer tiles
@@ -62,15 +63,35 @@ LONG_TILE = (ScoreBlock(16, 1),)
 # - 1 stage: a second one prefetches through shared memory and takes some 20 registers that are not there.
 # The entries are alike until a GPU tells them apart: below 9.0 an addition is four instructions instead of one, which
 # costs issue slots, not registers.
+_AMPERE = Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS)
 TUNINGS = {
-    80: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS),
-    90: Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS),
+    80: _AMPERE,
+    90: _AMPERE,
+    # Products of 64 rows and more take 10.x's tensor memory, which triton 3.4 to 3.9 allot in no function but the
+    # kernel itself; the passes are functions of their own.
+    100: replace(_AMPERE, largest_tile=32),
+    120: _AMPERE,
 }
+AMD = replace(_AMPERE, max_registers=None)
 
 
-def tuning(capability: int) -> Tuning:
-    """Return the entry for a compute capability, 80 for 8.0."""
-    return TUNINGS[max(known for known in TUNINGS if known <= capability)]
+def tuning(capability: int | None) -> Tuning:
+    """Return the entry for a compute capability, 80 for 8.0; None stands for AMD's GPUs."""
+    return AMD if capability is None else TUNINGS[max(known for known in TUNINGS if known <= capability)]
+
+
+def resident_programs(
+    processors: int, registers: int, shared_bytes: int, threads: int, *, of_thread: int, of_program: int, warps: int
+) -> int:
+    """Return how many programs a GPU runs at once; those of a larger grid wait, and find no chunk left.
+
+    A processor (there are `processors`) has so many registers, bytes of shared memory and threads, of which a compiled
+    kernel takes `of_thread` registers a thread and `of_program` bytes a program of `warps` warps. At least one a
+    processor: what is compiled can be launched.
+    """
+    a_warp = -(-of_thread * 32 // 256) * 256  # registers are given to warps by 256
+    bounds = (registers // (a_warp * warps), shared_bytes // (of_program + 1024), threads // (32 * warps))
+    return processors * max(1, min(bounds))  # 1 KiB of a program's shared memory is the system's
 
 
 def _block(size: int) -> int:
@@ -145,7 +166,7 @@ def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precis
         options={
             "num_warps": chosen.num_warps,
             "num_stages": chosen.num_stages,
-            "maxnreg": chosen.max_registers,
+            **({} if chosen.max_registers is None else {"maxnreg": chosen.max_registers}),
             "enable_fp_fusion": True,  # triton 3.10 turns its default around
         },
         notes=NOTES * job.chunk_size,

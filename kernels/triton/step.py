@@ -3,6 +3,9 @@
 One call of `train` is one launch over all the visit's chunks, or one per group of chunks where the corpus is streamed.
 Nothing comes back but the sums of loss and counts. Importing this module does not import triton: `create_step` does.
 
+A compiled kernel's registers and shared memory say how many programs the GPU runs at once. The grid has no more, and
+the static weights, which are those of `job.tokens_in_flight`, are scaled to what is in flight.
+
 Device "interpreter" is for tests: the same kernels on the CPU, in a process where triton was imported with
 TRITON_INTERPRET=1. Programs then run one after another, so the first one takes every chunk.
 """
@@ -10,6 +13,7 @@ TRITON_INTERPRET=1. Programs then run one after another, so the first one takes 
 import importlib
 import importlib.util
 import pkgutil
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,9 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from w2vfast.kernels import contract
-from w2vfast.kernels.contract import MAX_SHARED_WORDS, ChunkPlan, Job, StepResult, Visit, chunk_count
+from w2vfast.kernels.contract import MAX_SHARED_WORDS, ChunkPlan, Job, StepResult, Unsupported, Visit, chunk_count
 from w2vfast.kernels.triton import objectives as objective_files
-from w2vfast.kernels.triton.config import MAX_CHUNK, MAX_WINDOW, Launch, Precision, launch, tuning
+from w2vfast.kernels.triton.config import (
+    MAX_CHUNK,
+    MAX_WINDOW,
+    Launch,
+    Precision,
+    Tuning,
+    launch,
+    resident_programs,
+    tuning,
+)
 from w2vfast.kernels.triton.tokens import STREAM_TOKENS, Group, ResidentTokens, StreamedTokens, stream_bytes
 
 LEAST_TRITON = (3, 4)
@@ -77,42 +90,56 @@ def create_step(
     precision: Precision = "tf32",
     token_memory: int | None = None,
     stream_tokens: int = STREAM_TOKENS,
+    tuned: Tuning | None = None,
 ) -> "TritonStep":
     """Copy a job and its tables to a GPU and return the Step that trains them there.
 
     `w_in` and `w_out` are float32 [V, D]; `tables()` copies the trained ones back into them. `device` is "cuda",
-    "cuda:1", ... or "interpreter"; None is the first GPU. `workers` is not used: the grid is `job.tiles_in_flight`.
+    "cuda:1", ... or "interpreter"; None is the first GPU. `workers` is not used: the grid is `job.tiles_in_flight`, or
+    what the GPU runs at once if that is less.
     `precision` is that of the products: tf32 (tensor cores), or ieee for parity. `token_memory` is how many bytes the
     corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time.
-    Raises ValueError for what the kernels cannot honour or a machine that cannot run them, MemoryError, before any
-    allocation, where the GPU is too small.
+    `tuned` stands in for what config.py chooses for the GPU.
+    Raises Unsupported (a ValueError) for what the kernels cannot honour or a GPU that cannot run them, MemoryError,
+    before any allocation, where the GPU is too small.
     """
     contract.check(job, w_in, w_out)
-    _check_supported(job, w_in, w_out)
+    _check_tables(w_in, w_out)
     device = device or "cuda"
-    if device == INTERPRETER:
-        return TritonStep(job, w_in, w_out, torch.device("cpu"), 90, precision, token_memory, stream_tokens)
-    reason = _unavailable_on(device)
-    if reason is not None:
-        raise ValueError(f"the triton backend cannot run here: {reason}")
-    where = torch.device("cuda", torch.device(device).index or 0)
-    major, minor = torch.cuda.get_device_capability(where)
-    return TritonStep(job, w_in, w_out, where, 10 * major + minor, precision, token_memory, stream_tokens)
+    where, chosen = torch.device("cpu"), tuning(90)
+    if device != INTERPRETER:
+        reason = _unavailable_on(device)
+        if reason is not None:
+            raise Unsupported(f"the triton backend cannot run here: {reason}")
+        where = torch.device("cuda", torch.device(device).index or 0)
+        major, minor = torch.cuda.get_device_capability(where)
+        chosen = tuning(10 * major + minor if torch.version.hip is None else None)
+    chosen = tuned or chosen
+    _check_supported(job, chosen)
+    return TritonStep(job, w_in, w_out, where, chosen, precision, token_memory, stream_tokens)
 
 
-def _check_supported(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> None:
+def _check_tables(w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> None:
     if w_in.dtype != np.float32 or w_out.dtype != np.float32:
         raise ValueError("the triton backend needs float32 tables")
     if not (w_in.flags.c_contiguous and w_out.flags.c_contiguous):
         raise ValueError("the triton backend needs C-contiguous tables")
+
+
+def _check_supported(job: Job, chosen: Tuning) -> None:
     if job.in_scale is not None:
-        raise ValueError("the triton backend scales no rows (vectors_lockf): take the native or torch backend")
+        raise Unsupported("the triton backend scales no rows (vectors_lockf): take the native or torch backend")
     if job.row_cap != "tile":
-        raise ValueError(f"the triton backend caps rows by tile: row_cap must be 'tile', not {job.row_cap!r}")
+        raise Unsupported(f"the triton backend caps rows by tile: row_cap must be 'tile', not {job.row_cap!r}")
     if job.chunk_size > MAX_CHUNK:
-        raise ValueError(f"the triton backend takes chunks of up to {MAX_CHUNK} positions, not {job.chunk_size}")
+        raise Unsupported(f"the triton backend takes chunks of up to {MAX_CHUNK} positions, not {job.chunk_size}")
     if job.window > MAX_WINDOW:
-        raise ValueError(f"the triton backend takes windows of up to {MAX_WINDOW}, not {job.window}")
+        raise Unsupported(f"the triton backend takes windows of up to {MAX_WINDOW}, not {job.window}")
+    if chosen.largest_tile is not None and job.tile > chosen.largest_tile:
+        raise Unsupported(
+            f"tiles of {job.tile} tokens do not compile for this GPU (triton's products of 64 rows need tensor memory, "
+            f"which only a kernel itself can have, not its functions): give --tile {chosen.largest_tile}"
+        )
 
 
 def _bits(array: NDArray[np.uint32]) -> NDArray[np.int32]:
@@ -137,7 +164,7 @@ class TritonStep:
         w_in: NDArray[np.float32],
         w_out: NDArray[np.float32],
         device: torch.device,
-        capability: int,
+        chosen: Tuning,
         precision: Precision,
         token_memory: int | None,
         stream_tokens: int,
@@ -148,7 +175,7 @@ class TritonStep:
 
         self.job, self.device = job, device
         self._host_tables = (w_in, w_out)
-        self._tuning, self._precision = tuning(capability), precision
+        self._tuning, self._precision = chosen, precision
         self._kernel, self._plan_kernel = kernel.train_kernel, plan.plan_kernel
         self._objective = objective_file(job.objective.name)
         if device.type == "cpu" and isinstance(self._kernel, JITFunction):
@@ -156,6 +183,8 @@ class TritonStep:
         self._stream_tokens, self._token_memory = stream_tokens, token_memory
         self._room = self._reserve(w_in.shape[1])
 
+        self._programs = 0
+        self.compiled: Any = None  # triton's kernel, once prepared on a GPU
         self._tables = [self._to_device(w_in), self._to_device(w_out)]
         self._keep_threshold = self._to_device(_bits(job.keep_threshold))
         none = torch.zeros(1, dtype=torch.float32, device=device)
@@ -193,7 +222,6 @@ class TritonStep:
 
     def _set_tokens(self, tokens: NDArray[np.int32]) -> None:
         self._host_tokens = tokens
-        self._programs = min(self.job.tiles_in_flight, chunk_count(self.job, tokens))
         self._tokens: ResidentTokens | StreamedTokens
         if self._room is None or 4 * len(tokens) <= self._room:
             self._tokens = ResidentTokens(tokens, self.device)
@@ -201,13 +229,64 @@ class TritonStep:
             self._tokens = StreamedTokens(tokens, self.job.chunk_size, self.device, self._stream_tokens)
         self._config = None
 
+    @property
+    def programs(self) -> int:
+        """Programs of a launch, each with one tile in flight; known once prepared."""
+        return self._programs
+
+    def prepare(self, shared_words: int) -> None:
+        """Compile the kernel for so many shared words and take its memory, as `train` does where it was not done."""
+        with self._current_device():
+            self._prepare(shared_words)
+
+    def _current_device(self) -> AbstractContextManager[None]:
+        """Return what makes this step's GPU the current one: kernels are launched there, whatever their arguments."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
     def _prepare(self, shared_words: int) -> Launch:
         """Return what launches with so many shared words take, with memory for every program."""
         if self._config is not None and self._config.constants["N"] == shared_words:
             return self._config
-        job, device, programs = self.job, self.device, self._programs
+        job = self.job
         config = launch(job, shared_words, self._tables[0].shape[1], self._tuning, self._precision)
         config.constants.update(self._objective.constants(job.objective))
+        self._allocate(config, 1)
+        resident = self._resident(config)
+        programs = min(job.tiles_in_flight, chunk_count(job, self._host_tokens))
+        self._programs = programs if resident is None else min(programs, resident)
+        self._allocate(config, self._programs)
+        for table, weight in ((self._static_in, job.in_weight), (self._static_out, job.out_weight)):
+            if weight is not None:
+                table.copy_(torch.from_numpy(weight)).mul_(self._programs / job.tiles_in_flight)
+        self._config = config
+        return config
+
+    def _resident(self, config: Launch) -> int | None:
+        """Compile the kernel; returns how many programs of it the GPU runs at once, None where nothing tells."""
+        if self.device.type == "cpu":
+            return None
+        nothing = self._to_device(np.zeros(1, np.int64))
+        no_tokens, no_rates = nothing.to(torch.int32), nothing.to(torch.float64)
+        arguments = self._arguments(config, Group(no_tokens, nothing, nothing), nothing, no_rates, 0)
+        compiled = self.compiled = self._kernel.warmup(grid=(1,), **arguments)
+        if torch.version.hip is not None:
+            return None
+        from triton.runtime import driver
+
+        compiled._init_handles()  # loads it: only then are its registers known
+        found = driver.active.utils.get_device_properties(self.device.index)
+        return resident_programs(
+            found["multiprocessor_count"],
+            found["max_num_regs"],
+            found["max_shared_mem"],
+            torch.cuda.get_device_properties(self.device).max_threads_per_multi_processor,
+            of_thread=compiled.n_regs,
+            of_program=compiled.metadata.shared,
+            warps=config.options["num_warps"],
+        )
+
+    def _allocate(self, config: Launch, programs: int) -> None:
+        device = self.device
         self._notes = torch.zeros(programs * config.notes, dtype=torch.int32, device=device)
         self._ids = torch.zeros(programs * config.entries, dtype=torch.int32, device=device)
         self._weights = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
@@ -215,8 +294,6 @@ class TritonStep:
         self._scores = torch.zeros(programs * config.scores, dtype=torch.float32, device=device)
         self._loss = torch.zeros(programs, dtype=torch.float64, device=device)
         self._counts = torch.zeros((programs, 2), dtype=torch.int64, device=device)
-        self._config = config
-        return config
 
     def replace_tokens(self, tokens: NDArray[np.int32]) -> None:
         """Train on other tokens from now on."""
@@ -231,57 +308,64 @@ class TritonStep:
     def train(self, visit: Visit) -> StepResult:
         """Train on a visit's chunks; see contract.Step."""
         contract.check_visit(self.job, self._host_tokens, visit)
-        config = self._prepare(visit.shared_words)
-        self._loss.zero_()
-        self._counts.zero_()
-        rates = self._to_device(np.array([visit.start_rate, visit.start_rate - visit.end_rate, 1.0 / visit.total]))
-        done = self._to_device(visit.done)
-        for start, group in self._tokens.groups(visit.chunks):
-            self._launch(config, group, done[start:], rates, visit.draw_epoch)
-        # The only things to come back; copying them waits for the launches.
-        loss = float(self._loss.sum().cpu())
-        pairs, trained = self._counts.sum(0).cpu().tolist()
+        with self._current_device():
+            config = self._prepare(visit.shared_words)
+            self._loss.zero_()
+            self._counts.zero_()
+            rates = self._to_device(np.array([visit.start_rate, visit.start_rate - visit.end_rate, 1.0 / visit.total]))
+            done = self._to_device(visit.done)
+            for start, group in self._tokens.groups(visit.chunks):
+                self._next.zero_()
+                grid = (min(self._programs, len(group.order)),)
+                self._kernel[grid](**self._arguments(config, group, done[start:], rates, visit.draw_epoch))
+            # The only things to come back; copying them waits for the launches.
+            loss = float(self._loss.sum().cpu())
+            pairs, trained = self._counts.sum(0).cpu().tolist()
         return StepResult(loss, pairs, trained)
 
-    def _launch(self, config: Launch, group: Group, done: Tensor, rates: Tensor, draw_epoch: int) -> None:
-        self._next.zero_()
-        self._kernel[(min(self._programs, len(group.order)),)](
-            w_in_ptr=self._tables[0],
-            w_out_ptr=self._tables[1],
-            tokens_ptr=group.tokens,
-            order_ptr=group.order,
-            slots_ptr=group.slots,
-            done_ptr=done,
-            keep_threshold_ptr=self._keep_threshold,
-            noise_prob_ptr=self._noise[0],
-            noise_alias_ptr=self._noise[1],
-            in_weight_ptr=self._static_in,
-            out_weight_ptr=self._static_out,
-            objective_ptr=self._columns,
-            rates_ptr=rates,
-            next_ptr=self._next,
-            loss_ptr=self._loss,
-            counts_ptr=self._counts,
-            notes_ptr=self._notes,
-            ids_ptr=self._ids,
-            weights_ptr=self._weights,
-            scales_ptr=self._scales,
-            scores_ptr=self._scores,
-            chunks=len(group.order),
-            draw_epoch=_signed(draw_epoch, 32),
-            seed=_signed(self.job.seed, 64),
-            n_tokens=len(self._host_tokens),
-            V=self.job.vocabulary,
+    def _arguments(self, config: Launch, group: Group, done: Tensor, rates: Tensor, draw_epoch: int) -> dict[str, Any]:
+        """Return the kernel's arguments for a group of chunks."""
+        return {
+            "w_in_ptr": self._tables[0],
+            "w_out_ptr": self._tables[1],
+            "tokens_ptr": group.tokens,
+            "order_ptr": group.order,
+            "slots_ptr": group.slots,
+            "done_ptr": done,
+            "keep_threshold_ptr": self._keep_threshold,
+            "noise_prob_ptr": self._noise[0],
+            "noise_alias_ptr": self._noise[1],
+            "in_weight_ptr": self._static_in,
+            "out_weight_ptr": self._static_out,
+            "objective_ptr": self._columns,
+            "rates_ptr": rates,
+            "next_ptr": self._next,
+            "loss_ptr": self._loss,
+            "counts_ptr": self._counts,
+            "notes_ptr": self._notes,
+            "ids_ptr": self._ids,
+            "weights_ptr": self._weights,
+            "scales_ptr": self._scales,
+            "scores_ptr": self._scores,
+            "chunks": len(group.order),
+            "draw_epoch": _signed(draw_epoch, 32),
+            "seed": _signed(self.job.seed, 64),
+            "n_tokens": len(self._host_tokens),
+            "V": self.job.vocabulary,
             **config.runtime,
-            cap=self.job.cap,
+            "cap": self.job.cap,
             **config.constants,
             **config.options,
-        )
+        }
 
     def plan(self, chunk: int, draw_epoch: int, shared_words: int) -> ChunkPlan:
         """Return the plan of a chunk as the device computes it."""
+        contract.check_chunk(self.job, self._host_tokens, chunk, draw_epoch, shared_words)
+        with self._current_device():
+            return self._plan(chunk, draw_epoch, shared_words)
+
+    def _plan(self, chunk: int, draw_epoch: int, shared_words: int) -> ChunkPlan:
         job = self.job
-        contract.check_chunk(job, self._host_tokens, chunk, draw_epoch, shared_words)
         start = chunk * job.chunk_size
         tokens = self._to_device(np.ascontiguousarray(self._host_tokens[start : start + job.chunk_size]))
         config = launch(job, shared_words, self._tables[0].shape[1], self._tuning, self._precision)
