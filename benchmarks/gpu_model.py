@@ -1,24 +1,32 @@
 """Predicts the Triton kernels' speed from what is counted: bytes, reductions, products and machine instructions.
 
     python benchmarks/gpu_model.py            H100, A100, RTX 4090; D = 128 and 300; both modes
+    python benchmarks/gpu_model.py --phases   where a tile's cycles go
     python benchmarks/gpu_model.py --json
 
 Nothing here was measured on a GPU: every figure is a prediction. Instructions are counted in the machine code that the
-shipped configuration compiles to, loops weighed by how often they run; bytes and row moves follow from the algorithm
-(tests/test_triton_parity.py counts them). The ceilings are data sheets'; where no data sheet says, they are
+shipped configuration compiles to, loops weighed by how often they run; cycles.py walks one warp through it; bytes and
+row moves follow from the algorithm (tests/test_triton_parity.py counts them). The ceilings are data sheets'; where no data sheet says, they are
 assumptions, named below, which benchmarks/gpu.py measures.
 """
 
 import argparse
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
+import cycles
 import triton_aot
+from cycles import Code, Loop
 from triton_aot import Configuration
 
+from w2vfast.kernels.triton.config import resident_programs
+
 IN_FLIGHT = 16384  # tokens, the most that tiles.py asks for
-REGISTERS_A_PROCESSOR = 65536
+REGISTERS_A_PROCESSOR, THREADS_A_PROCESSOR = 65536, 1536
+SCHEDULERS = 4  # of a processor, an instruction a cycle each
 
 
 @dataclass(frozen=True)
@@ -32,18 +40,17 @@ class Gpu:
     processors: int
     clock: float  # Hz
     tf32: float  # dense multiply-adds/s, without sparsity
-    memory_latency: float  # s
-    near_latency: float  # s, of what the program touched just before: L1, else L2
+    memory_latency: float  # cycles, under load
+    level2_latency: float  # cycles
 
 
 GPUS = (
-    Gpu("H100 SXM", "90", 3.35e12, 5.5e12, 132, 1.70e9, 247e12, 0.70e-6, 0.12e-6),
-    Gpu("A100 SXM", "80", 2.04e12, 4.0e12, 108, 1.41e9, 78e12, 0.60e-6, 0.14e-6),
-    Gpu("RTX 4090", "89", 1.01e12, 4.0e12, 128, 2.50e9, 41e12, 0.60e-6, 0.11e-6),
+    Gpu("H100 SXM", "90", 3.35e12, 5.5e12, 132, 1.70e9, 247e12, 750, 280),
+    Gpu("A100 SXM", "80", 2.04e12, 4.0e12, 108, 1.41e9, 78e12, 600, 250),
+    Gpu("RTX 4090", "89", 1.01e12, 4.0e12, 128, 2.50e9, 41e12, 900, 300),
 )
 # Assumptions: what a kernel of gathers and reductions reaches of a ceiling.
 MEMORY_SHARE = 0.80
-ISSUE_SHARE = 0.40
 MATRIX_SHARE = 0.30  # mma.sync with operands through shared memory, no wgmma
 REDUCTION_SHARE = 0.40  # of L2's read bandwidth
 
@@ -60,6 +67,8 @@ class Prediction:
     bytes_a_token: float
     instructions_a_token: float  # of a warp
     multiply_adds_a_token: float
+    cycles_a_tile: float  # of one warp alone
+    contended_cycles: float  # where those that share its scheduler issue too
     floor: float  # tokens/s at full memory bandwidth, every distinct row moved once each way
     memory: float
     level2: float
@@ -72,47 +81,34 @@ class Prediction:
     bound: str
 
 
-@dataclass
-class Loop:
-    """A backward branch: the instructions from its target to itself."""
-
-    first: int
-    last: int
-    inner: "list[Loop]"
-
-
-def loops_of(code: str) -> tuple[list[str], list[Loop]]:
-    """Return the operations of nvdisasm's text, and its outermost loops."""
-    names: list[str] = []
-    labels: dict[str, int] = {}
-    branches: list[tuple[int, str]] = []
-    for line in code.splitlines():
-        label = re.match(r"^(\.L_x_\d+):", line)
-        if label:
-            labels[label[1]] = len(names)
-        found = re.match(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)", line)
-        if found:
-            target = re.search(r"`\((\.L_x_\d+)\)", found[2])
-            if found[1].startswith("BRA") and target:
-                branches.append((len(names), target[1]))
-            names.append(found[1])
-    last_of: dict[int, int] = {}
-    for at, target_label in branches:
-        first = labels.get(target_label, at + 1)
-        if first < at:
-            last_of[first] = max(at, last_of.get(first, 0))
-    outermost: list[Loop] = []
-    for first, last in sorted(last_of.items(), key=lambda span: (span[0], -span[1])):
-        level = outermost
-        while level and level[-1].first <= first and last <= level[-1].last:
-            level = level[-1].inner
-        level.append(Loop(first, last, []))
-    return names, outermost
-
-
 def columns_of(constants: dict[str, int | bool | str]) -> int:
     """Return the columns that a tile's scores have, with what pads them."""
     return int(constants["GROUPS"]) * int(constants["PER_GROUP"]) * int(constants["BLOCK_S"])
+
+
+def contains(names: list[str], loop: Loop, pattern: str) -> bool:
+    """Return whether a loop has an operation that matches."""
+    return any(re.match(pattern, name) for name in names[loop.first : loop.last + 1])
+
+
+def trips_of(configuration: Configuration, code: Code) -> Callable[[Loop], tuple[int, ...]]:
+    """Return the function that says how often a loop of a tile runs, and the loops within it, outermost first."""
+    c = triton_aot.launch_of(configuration).constants
+    blocks = columns_of(c) // int(c["BLOCK_C"])
+    steps = -(-configuration.vector_size // int(c["BLOCK_D"]))
+    halo_blocks = int(c.get("HALO_BLOCKS", 1))
+    has = partial(contains, code.names)
+
+    def trips(loop: Loop) -> tuple[int, ...]:
+        if has(loop, "HMMA"):
+            return (steps, max(blocks, halo_blocks)) if has(loop, "RED") else (int(c["GROUPS"]), steps, halo_blocks)
+        if loop.inner:
+            return (blocks + halo_blocks, blocks)
+        if has(loop, r"MUFU\.EX2"):
+            return (blocks,)
+        return (halo_blocks if has(loop, "SHFL") else 1,)
+
+    return trips
 
 
 def instructions_a_tile(configuration: Configuration, code: str) -> float:
@@ -122,29 +118,14 @@ def instructions_a_tile(configuration: Configuration, code: str) -> float:
     it. Their loops are told apart by what they contain: pass 1 multiplies and adds nothing to the tables, pass 2 does
     both, the gradient takes exponentials, the cap compares entries with entries.
     """
-    names, outermost = loops_of(code)
-    config = triton_aot.launch_of(configuration)
-    c = config.constants
-    blocks = columns_of(c) // int(c["BLOCK_C"])
-    steps = -(-configuration.vector_size // int(c["BLOCK_D"]))
-    halo_blocks = int(c.get("HALO_BLOCKS", 1))
+    read = cycles.read(code)
+    names, outermost = read.names, read.loops
+    c = triton_aot.launch_of(configuration).constants
     tiles = int(c["CHUNK"]) / configuration.tile
-
-    def has(loop: Loop, pattern: str) -> bool:
-        return any(re.match(pattern, name) for name in names[loop.first : loop.last + 1])
+    has, trips = partial(contains, names), trips_of(configuration, read)
 
     def own(loop: Loop) -> int:
         return loop.last - loop.first + 1 - sum(inner.last - inner.first + 1 for inner in loop.inner)
-
-    def trips(loop: Loop) -> tuple[int, ...]:
-        """Return how often a function's loop runs, and the loops within it, outermost first."""
-        if has(loop, "HMMA"):
-            return (steps, max(blocks, halo_blocks)) if has(loop, "RED") else (int(c["GROUPS"]), steps, halo_blocks)
-        if loop.inner:
-            return (blocks + halo_blocks, blocks)
-        if has(loop, r"MUFU\.EX2"):
-            return (blocks,)
-        return (halo_blocks if has(loop, "SHFL") else 1,)
 
     def run(loop: Loop, times: tuple[int, ...]) -> float:
         return times[0] * (own(loop) + sum(run(inner, times[1:]) for inner in loop.inner))
@@ -166,14 +147,16 @@ def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
     registers = re.search(r"REG:(\d+)", usage)
     assert registers is not None
     threads = 32 * int(config.options["num_warps"])
-    resident = gpu.processors * (REGISTERS_A_PROCESSOR // (threads * (-(-int(registers[1]) // 8) * 8)))
+    resident = resident_programs(
+        gpu.processors, REGISTERS_A_PROCESSOR, 100 << 10, THREADS_A_PROCESSOR,
+        of_thread=int(registers[1]), of_program=8192, warps=threads // 32,
+    )  # fmt: skip
     programs = min(resident, IN_FLIGHT // tile)
 
     rows = 2 * tile + 2 * window + negatives
     row_moves = 2 * rows / tile
     row = 4 * vector_size
     columns = columns_of(c)
-    blocks, score_blocks = columns // int(c["BLOCK_C"]), columns // int(c["BLOCK_S"])
     steps = -(-vector_size // int(c["BLOCK_D"]))
     halo_blocks = int(c.get("HALO_BLOCKS", 0))
     scores = 4 * columns * int(c["BLOCK_T"])
@@ -188,30 +171,61 @@ def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
     repeats = max(1, warps // (block_t // 16 if block_t >= block_s else block_s // 8))
     multiply_adds = block_t * padded * ((repeats + 2) * columns + 3 * halo) / tile
     issued = instructions_a_tile(configuration, code) * warps / tile
-    # Round trips that wait for each other: notes and plan, pass 1 from memory, pass 2 from the caches, scales.
-    near = 12 + steps * (1 + score_blocks + blocks + 3 * halo_blocks) + (blocks + 2) * (blocks + 1)
-    tile_seconds = steps * (1 + (halo_blocks > 0)) * gpu.memory_latency + near * gpu.near_latency
+    read = cycles.read(code)
+    latencies = cycles.Latencies(gpu.memory_latency, gpu.level2_latency)
+    phases = cycles.tile(read, trips_of(configuration, read), latencies).values()
+    alone = sum(phase.cycles for phase in phases)
+    # Of the warps of a scheduler one issues at a time: where all are as far, a warp waits for the others' instructions.
+    beside = programs / gpu.processors * warps / SCHEDULERS - 1
+    contended = alone + max(0.0, beside) * sum(phase.instructions for phase in phases)
     bounds = {
         "memory": MEMORY_SHARE * gpu.memory / (row_moves * row),
         "level2": gpu.level2 / level2_bytes,
         "reductions": REDUCTION_SHARE * gpu.level2 / added_bytes,
         "matrix": MATRIX_SHARE * gpu.tf32 / multiply_adds,
-        "issue": ISSUE_SHARE * gpu.processors * 4 * gpu.clock / issued,
-        "latency": programs * tile / tile_seconds,
+        "issue": gpu.processors * SCHEDULERS * gpu.clock / issued,
+        "latency": programs * tile * gpu.clock / contended,
     }
     bound = min(bounds, key=lambda name: bounds[name])
     floor = gpu.memory / (row_moves * row)
     return Prediction(
-        gpu.name, mode, vector_size, programs, row_moves, row_moves * row, issued, multiply_adds,
+        gpu.name, mode, vector_size, programs, row_moves, row_moves * row, issued, multiply_adds, alone, contended,
         floor, **bounds, predicted=bounds[bound], share_of_floor=bounds[bound] / floor, bound=bound,
     )  # fmt: skip
+
+
+def print_phases() -> None:
+    """Print cycles, instructions and barriers of each phase of the defaults' tiles on the first GPU."""
+    gpu = GPUS[0]
+    for mode in ("sg", "cbow"):
+        for size in (128, 300):
+            tile, negatives, window = triton_aot.DEFAULT[mode]
+            configuration = Configuration(mode, triton_aot.NS, gpu.arch, size, tile, negatives, window, "tf32")
+            _, text = triton_aot.disassemble(triton_aot.compile_kernel(configuration))
+            code = cycles.read(text)
+            latencies = cycles.Latencies(gpu.memory_latency, gpu.level2_latency)
+            phases = cycles.tile(code, trips_of(configuration, code), latencies)
+            total = sum(phase.cycles for phase in phases.values())
+            print(
+                f"{mode} D={size}: {total:.0f} cycles a tile, {instructions_a_tile(configuration, text):.0f} "
+                "instructions a warp, the plan's share included"
+            )
+            for name, phase in phases.items():
+                print(
+                    f"    {name:12} {phase.cycles:6.0f} cycles ({phase.cycles / total:4.0%}) "
+                    f"{phase.instructions:5.0f} instructions {phase.barriers:4.0f} barriers"
+                )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the predictions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--phases", action="store_true", help="a tile on 9.0 by its phases, one warp alone")
     arguments = parser.parse_args(argv)
+    if arguments.phases:
+        print_phases()
+        return 0
     rows = [predict(gpu, mode, size) for gpu in GPUS for size in (128, 300) for mode in ("sg", "cbow")]
     if arguments.json:
         print(json.dumps({"prediction": [asdict(row) for row in rows]}, indent=1))
@@ -219,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
     print("PREDICTION, not a measurement: million trained tokens/s, T = 32, N = 32 (CBOW 16), W = 5, tf32")
     print(
         f"{'GPU':9} {'mode':4} {'D':>3} {'predicted':>9} {'of floor':>8} {'bound by':>10} | each ceiling alone:"
-        f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | warp instr./token"
+        f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | cycles a tile, contended; warp instr./token"
     )
     for row in rows:
         ceilings = (row.memory, row.level2, row.reductions, row.matrix, row.issue, row.latency)
@@ -227,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{row.gpu:9} {row.mode:4} {row.vector_size:3} {row.predicted / 1e6:9.0f} {row.share_of_floor:8.0%} "
             f"{row.bound:>10} | {'':19} "
             + " ".join(f"{value / 1e6:7.0f}" for value in ceilings)
-            + f" | {row.instructions_a_token:6.0f}"
+            + f" | {row.cycles_a_tile:7.0f} {row.contended_cycles:7.0f} {row.instructions_a_token:6.0f}"
         )
     return 0
 
