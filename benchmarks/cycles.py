@@ -12,19 +12,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ALU, CONVERSION, SHARED, SHUFFLE, SPECIAL, PRODUCT, CONSTANT, BRANCH, BARRIER, ATOMIC = (
-    5,
-    16,
-    31,
-    24,
-    22,
-    24,
-    25,
-    8,
-    30,
-    600,
-)
-L1 = 38
+ALU, CONVERSION, SHARED, SHUFFLE, SPECIAL, PRODUCT, CONSTANT = 5, 16, 31, 24, 22, 24, 25
+BRANCH, BARRIER, ATOMIC, L1 = 8, 30, 600, 38
 OF_FUNCTION = ("note_entries", "score", "weigh", "note_scales", "update")  # as kernels/triton names them
 LINE = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?(U?P\w+)\s+)?([A-Z][A-Z0-9_.a-z]*)\s*(.*?);")
 

@@ -5,9 +5,9 @@
     python benchmarks/gpu_model.py --json
 
 Nothing here was measured on a GPU: every figure is a prediction. Instructions are counted in the machine code that the
-shipped configuration compiles to, loops weighed by how often they run; cycles.py walks one warp through it; bytes and
-row moves follow from the algorithm (tests/test_triton_parity.py counts them). The ceilings are data sheets'; where no data sheet says, they are
-assumptions, named below, which benchmarks/gpu.py measures.
+shipped configuration compiles to, loops weighed by how often they run; cycles.py walks one warp through it. Bytes and
+row moves follow from the algorithm (tests/test_triton_parity.py counts them). The ceilings are data sheets'; where no
+data sheet says, they are assumptions, named below, which benchmarks/gpu.py measures.
 """
 
 import argparse
@@ -233,7 +233,8 @@ def main(argv: list[str] | None = None) -> int:
     print("PREDICTION, not a measurement: million trained tokens/s, T = 32, N = 32 (CBOW 16), W = 5, tf32")
     print(
         f"{'GPU':9} {'mode':4} {'D':>3} {'predicted':>9} {'of floor':>8} {'bound by':>10} | each ceiling alone:"
-        f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | cycles a tile, contended; warp instr./token"
+        f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | cycles a tile, "
+        "contended; warp instr./token"
     )
     for row in rows:
         ceilings = (row.memory, row.level2, row.reductions, row.matrix, row.issue, row.latency)

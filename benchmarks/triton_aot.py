@@ -37,7 +37,6 @@ POINTERS = {
     **dict.fromkeys(("order_ptr", "slots_ptr", "done_ptr", "counts_ptr"), "*i64"),
     **dict.fromkeys(("rates_ptr", "loss_ptr"), "*fp64"),
 }
-UNALIGNED = ("order_ptr", "slots_ptr", "done_ptr")
 SCALARS = {"seed": "i64", "n_tokens": "i64", "cap": "fp32"}  # the rest are i32
 
 
@@ -156,8 +155,7 @@ def compile_kernel(configuration: Configuration, tuned: Tuned = ()) -> Any:
             signature[name] = "constexpr"
         elif name in POINTERS:
             signature[name] = POINTERS[name]
-            if name not in UNALIGNED:
-                aligned[(position,)] = [["tt.divisibility", 16]]  # as PyTorch's allocator aligns them
+            aligned[(position,)] = [["tt.divisibility", 16]]  # as PyTorch's allocator aligns them
         else:
             signature[name] = SCALARS.get(name, "i32")
     if configuration.arch.isdigit():

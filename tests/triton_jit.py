@@ -29,6 +29,7 @@ from triton.runtime import driver
 
 from w2vfast.kernels.triton import step as triton_step
 from w2vfast.kernels.triton.config import tuning
+from w2vfast.kernels.triton.tokens import StreamedTokens
 
 PROCESSORS = 132
 
@@ -81,14 +82,14 @@ def dispatch(mode, tile):
     step = triton_step.TritonStep(job, *tables, torch.device("meta"), tuning(90), "tf32", 0, 3 * 64)
     step.prepare(32)
     compiled = {id(step.compiled)}
+    # What a launch is given by its pieces has real addresses here, as on a GPU.
+    step.device = torch.device("cpu")
+    step._tokens = StreamedTokens(job.tokens, job.chunk_size, step.device, 3 * 64)
+    rates = torch.zeros(3, dtype=torch.float64)
     for draw_epoch, chunks in ((0, np.arange(300)), (1, np.arange(1)), (2**32 - 1, np.arange(7))):
         visit = parity.visit_of(job, chunks, draw_epoch=draw_epoch, shared_words=32)
-        done, rates = step._to_device(visit.done), step._to_device(np.zeros(3))
-        for start in range(0, len(chunks), 3):
-            order = torch.empty(300, dtype=torch.int64)[start : start + 3]
-            tokens = torch.empty(3 * 64, dtype=torch.int32, device="meta")
-            group = triton_step.Group(tokens, order, order)
-            arguments = step._arguments(step._config, group, done[start:], rates, draw_epoch)
+        for group, done in step._groups(visit):
+            arguments = step._arguments(step._config, group, done, rates, draw_epoch)
             compiled.add(id(step._kernel.warmup(grid=(1,), **arguments)))
     _, code = triton_aot.disassemble(step.compiled)
     names = triton_aot.instructions(code)

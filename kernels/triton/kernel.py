@@ -195,9 +195,7 @@ def _update(
         "groups",
         "halo_blocks",
         "cap",
-    ],
-    # Pieces of longer arrays, which begin anywhere: one compiled variant for all.
-    do_not_specialize_on_alignment=["order_ptr", "slots_ptr", "done_ptr"],
+    ]
 )
 def train_kernel(
     w_in_ptr,

@@ -13,6 +13,7 @@ TRITON_INTERPRET=1. Programs then run one after another, so the first one takes 
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -313,15 +314,20 @@ class TritonStep:
             self._loss.zero_()
             self._counts.zero_()
             rates = self._to_device(np.array([visit.start_rate, visit.start_rate - visit.end_rate, 1.0 / visit.total]))
-            done = self._to_device(visit.done)
-            for start, group in self._tokens.groups(visit.chunks):
+            for group, done in self._groups(visit):
                 self._next.zero_()
                 grid = (min(self._programs, len(group.order)),)
-                self._kernel[grid](**self._arguments(config, group, done[start:], rates, visit.draw_epoch))
+                self._kernel[grid](**self._arguments(config, group, done, rates, visit.draw_epoch))
             # The only things to come back; copying them waits for the launches.
             loss = float(self._loss.sum().cpu())
             pairs, trained = self._counts.sum(0).cpu().tolist()
         return StepResult(loss, pairs, trained)
+
+    def _groups(self, visit: Visit) -> Iterator[tuple[Group, Tensor]]:
+        """Yield what each launch trains on, with the tokens visited before each of its chunks."""
+        done = self._to_device(visit.done)
+        for start, group in self._tokens.groups(visit.chunks):
+            yield group, done[start : start + len(group.order)].clone()
 
     def _arguments(self, config: Launch, group: Group, done: Tensor, rates: Tensor, draw_epoch: int) -> dict[str, Any]:
         """Return the kernel's arguments for a group of chunks."""

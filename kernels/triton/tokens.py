@@ -17,7 +17,7 @@ class Group:
     """Chunks that one launch trains on, in visiting order."""
 
     tokens: Tensor  # int32, chunk `order[i]` begins at slots[i] * chunk_size
-    order: Tensor  # int64 [c] chunks
+    order: Tensor  # int64 [c] chunks, from the beginning of an allocation: unaligned, a kernel compiles once more
     slots: Tensor  # int64 [c]
 
 
@@ -59,7 +59,7 @@ class StreamedTokens:
             return
         for start in range(0, len(chunks), self._group):
             host = self._fill(start // self._group % 2, chunks[start : start + self._group])
-            yield start, Group(host, order[start : start + self._group], slots)
+            yield start, Group(host, order[start : start + self._group].clone(), slots)
 
     def _copied_beside_training(
         self, chunks: NDArray[np.int64], order: Tensor, slots: Tensor
@@ -79,7 +79,7 @@ class StreamedTokens:
                 self._buffers[side].copy_(host, non_blocking=True)
                 copied[side].record(copies)
             compute.wait_event(copied[side])
-            yield start, Group(self._buffers[side], order[start : start + self._group], slots)
+            yield start, Group(self._buffers[side], order[start : start + self._group].clone(), slots)
             trained[side].record(compute)
 
     def _fill(self, side: int, chunks: NDArray[np.int64]) -> Tensor:
