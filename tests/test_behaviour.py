@@ -247,6 +247,19 @@ def test_too_little_memory_is_an_error_that_says_what_is_needed(monkeypatch, the
         train(themed_sentences[:10], BACKENDS["torch"])
 
 
+def test_what_a_backend_cannot_do_is_an_error_that_says_so(monkeypatch, themed_sentences):
+    from w2vfast.errors import InputError
+    from w2vfast.kernels.contract import Unsupported
+    from w2vfast.kernels.torch import step as torch_step
+
+    def unable(*_, **__):
+        raise Unsupported("tiles of 64 tokens do not compile: give --tile 32")
+
+    monkeypatch.setattr(torch_step, "create_step", unable)
+    with pytest.raises(InputError, match="give --tile 32"):
+        train(themed_sentences[:10], BACKENDS["torch"])
+
+
 def test_auto_says_loudly_that_native_kernels_are_missing(monkeypatch):
     monkeypatch.setattr(backends, "_GPU_DEVICES", ())
     monkeypatch.setattr(backends, "unavailable_reason", lambda name: "not built" if name == "native" else None)
