@@ -28,7 +28,7 @@ from w2vfast.kernels.objectives.von_mises_fisher import VonMisesFisher
 from w2vfast.tiles import TileSettings
 
 # Of the largest step. float32 keeps about 1e-6 here, a wrong weight or a lost row shows at 1e-2. tf32 keeps ten bits of
-# a product's operands: truncated so, the interpreter is off by 1.3e-3 at most (CBOW; benchmarks/tf32.py), and there is a
+# a product's operands: truncated so, the interpreter is off by 1.3e-3 at most (CBOW; benchmarks/tf32.py). There is a
 # factor of four for what a GPU rounds otherwise.
 LARGEST_ERROR = {"ieee": 1e-4, "tf32": 4 * 1.3e-3}
 OF_CONFIG = ("mode", "objective", "negative", "log_z", "window", "shrink_windows", "cbow_mean", "cap", "seed")
