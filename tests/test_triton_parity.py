@@ -264,6 +264,7 @@ class FakeGpu:
 
         monkeypatch.setattr(torch.cuda, "is_available", lambda: self.present)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: self.capability)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Some GPU")
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (self.free, self.free))

@@ -96,7 +96,7 @@ def create_step(
     """Copy a job and its tables to a GPU and return the Step that trains them there.
 
     `w_in` and `w_out` are float32 [V, D]; `tables()` copies the trained ones back into them. `device` is "cuda",
-    "cuda:1", ... or "interpreter"; None is the first GPU. `workers` is not used: the grid is `job.tiles_in_flight`, or
+    "cuda:1", ... or "interpreter"; None is "cuda", the current GPU. `workers` is not used: the grid is `job.tiles_in_flight`, or
     what the GPU runs at once if that is less.
     `precision` is that of the products: tf32 (tensor cores), or ieee for parity. `token_memory` is how many bytes the
     corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time.
@@ -112,7 +112,8 @@ def create_step(
         reason = _unavailable_on(device)
         if reason is not None:
             raise Unsupported(f"the triton backend cannot run here: {reason}")
-        where = torch.device("cuda", torch.device(device).index or 0)
+        index = torch.device(device).index
+        where = torch.device("cuda", torch.cuda.current_device() if index is None else index)
         major, minor = torch.cuda.get_device_capability(where)
         chosen = tuning(10 * major + minor if torch.version.hip is None else None)
     chosen = tuned or chosen
