@@ -96,8 +96,8 @@ def create_step(
     """Copy a job and its tables to a GPU and return the Step that trains them there.
 
     `w_in` and `w_out` are float32 [V, D]; `tables()` copies the trained ones back into them. `device` is "cuda",
-    "cuda:1", ... or "interpreter"; None is "cuda", the current GPU. `workers` is not used: the grid is `job.tiles_in_flight`, or
-    what the GPU runs at once if that is less.
+    "cuda:1", ... or "interpreter"; None is "cuda", the current GPU. `workers` is not used: the grid is
+    `job.tiles_in_flight`, or what the GPU runs at once if that is less.
     `precision` is that of the products: tf32 (tensor cores), or ieee for parity. `token_memory` is how many bytes the
     corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time.
     `tuned` stands in for what config.py chooses for the GPU.
