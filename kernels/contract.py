@@ -42,7 +42,8 @@ The plan is everything random about a chunk in a pass over the corpus. Passes ar
 
 philox is that of kernels/philox.py, its epoch word `draw_epoch`; mulhi(a, b) = (a * b) >> 32.
 
-The tile step. reference.py is the definition, docs/design.md the reasoning. The input side makes the rows V [R, D]:
+The tile step. reference.py is the definition, docs/design.md the reasoning. The input side makes the rows V [R, D];
+with `bits` W_in[t] is read as the levels nearest to it (levels.py), and what it receives is added to it as it is:
 
     word (skip-gram)    A row for each token t with a window: W_in[t]. Its targets are the words in t's window. W_in[t]
                         receives the row's gradient.
@@ -82,6 +83,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from w2vfast.kernels.levels import BITS
 from w2vfast.kernels.mapped import blocks
 from w2vfast.kernels.noise import NoiseTable
 
@@ -223,6 +225,7 @@ class Job:
     in_weight: NDArray[np.float32] | None  # [V] static row-cap weights of W_in, or None
     out_weight: NDArray[np.float32] | None  # [out_rows] and of W_out
     in_scale: NDArray[np.float32] | None = None  # [V] what each W_in row's steps are multiplied by, None for 1
+    bits: int | None = None  # W_in is read as the levels of so many bits (levels.py), None for as it is
     mode: Literal["sg", "cbow"]
     cbow_mean: bool
     window: int  # W
@@ -361,6 +364,7 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
         _require(len(array) == length, f"{name} must have {length} entries, not {len(array)}")
         _require(array.flags.c_contiguous, f"{name} must be C-contiguous")
     _require((job.in_weight is None) == (job.out_weight is None), "in_weight and out_weight go together")
+    _require(job.bits is None or job.bits in BITS, f"bits must be 1, 2 or 8, not {job.bits}")
     _require(job.mode in ("sg", "cbow"), f"unknown mode {job.mode!r}")
     _require(job.row_cap in ("tile", "batch"), f"unknown row_cap {job.row_cap!r}")
     _require(job.window >= 1 and job.tile >= 1, "window and tile must be at least 1")

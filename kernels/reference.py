@@ -23,6 +23,7 @@ from w2vfast.kernels.contract import (
     TileRow,
     Visit,
 )
+from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.noise import NoiseTable
 from w2vfast.kernels.philox import PURPOSE_SHARED, PURPOSE_TOKEN, philox4x32
 
@@ -127,7 +128,12 @@ def tile_updates(job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArra
     up, lr = Updates(Side(), Side(), 0.0), tile.learning_rate
     if not tile.rows:
         return up
-    left = np.array([row.share * np.sum([w_in[word] for word in row.inputs], axis=0) for row in tile.rows])
+    levels = levels_of(job.bits, w_in.shape[1]) if job.bits is not None else None
+
+    def read(word: int) -> NDArray[np.floating]:
+        return levels.nearest(w_in[word]) if levels is not None else w_in[word]
+
+    left = np.array([row.share * np.sum([read(word) for word in row.inputs], axis=0) for row in tile.rows])
     tile = replace(tile, left=left.astype(np.float64))
     shared, own = job.objective.columns(tile)
     own_scores = np.array([float(left[pair.row] @ w_out[pair.column]) for pair in own])

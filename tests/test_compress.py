@@ -193,7 +193,7 @@ def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     for change, about, message in (
         ({"codes": None}, {}, "no tensor 'codes'"),
         ({"codes": tensors["codes"][:, :5].copy()}, {}, "no tensor 'codes' of int8"),
-        ({}, {"codec": "int2"}, "compressed by 'int2', which this version"),
+        ({}, {"codec": "int3"}, "compressed by 'int3', which this version"),
         ({}, {"vector_size": "many"}, "no number 'vector_size'"),
         ({}, {"codec": "svd"}, "no tensor 'directions'"),
     ):

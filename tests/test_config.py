@@ -92,7 +92,7 @@ def test_every_option_is_a_flag_that_sets_it():
         "tokens_in_flight": 99, "cap": 1.5, "cache_dir": "x", "cache_above": 10,
         "save_vocab": "v", "checkpoint": "c", "checkpoint_every": 2.5,
         "exchange_every": 5000, "alpha_scale": 1.5, "rank_timeout": 60.0,
-        "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast",
+        "eval_every": 0.5, "eval_set": "simlex999", "patience": 3, "preset": "fast", "bits": 2,
     }  # fmt: skip
     argv = [word for name, value in values.items() for word in (flag(name), str(value))]
     flags = ["--no-cbow-mean", "--no-shrink-windows", "--keep-best", "--force", "--resume", "--deterministic"]

@@ -41,7 +41,7 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"{s['mode']} {s['objective']} vector_size={s['vector_size']} window={s['window']} negative={s['negative']} "
         f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
         f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}"
-        f"{' deterministic' if s['deterministic'] else ''}\n"
+        f"{' deterministic' if s['deterministic'] else ''}{_bits(s)}\n"
         f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
         f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
         + _ranks(result)
@@ -58,6 +58,10 @@ def _ranks(result: TrainResult) -> str:
         f"\n{r['ranks']} ranks train parts of the text: alpha is multiplied by {r['alpha_scale']:g}, changes are "
         f"exchanged every {r['tokens_between_exchanges']:,} tokens of a rank"
     )
+
+
+def _bits(settings: dict[str, Any]) -> str:
+    return "" if settings["bits"] is None else f" bits={settings['bits']}"
 
 
 def _kept(result: TrainResult) -> str:

@@ -14,6 +14,7 @@ from w2vfast.kernels.contract import Job, Step, Unsupported
 
 NAMES = ("triton", "native", "torch")
 _MODULES = {name: f"w2vfast.kernels.{name}.step" for name in NAMES}
+_LACKS = {"triton": ("bits",)}  # options that a backend does not have, None where they are not given
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA on Linux, a GPU under WSL, AMD
 
 
@@ -61,15 +62,30 @@ def build_of(name: str) -> str:
 def choose(config: Config) -> Choice:
     """Return the backend for a run.
 
-    auto takes torch, on the device it would have taken, for an objective that its choice lacks. Raises InputError if
-    the backend asked for, or its device, cannot be had, or if it lacks the objective.
+    auto takes torch, on the device it would have taken, for an objective or option that its choice lacks. Raises
+    InputError if the backend asked for, or its device, cannot be had, or if it lacks them.
     """
     choice = _choose(config)
-    if config.backend == "auto" and config.objective not in objectives(choice.name):
-        device = _torch_device(choice.device)
-        choice = Choice("torch", device, f"{choice.reason}, but {choice.name} has no {config.objective}")
-    require_objective(choice, config.objective)
+    lacks = _lacks(choice, config)
+    if config.backend == "auto" and lacks is not None:
+        choice = Choice("torch", _torch_device(choice.device), f"{choice.reason}, but {choice.name} has no {lacks}")
+    require(choice, config)
     return choice
+
+
+def require(choice: Choice, config: Config) -> None:
+    """Raise InputError, which names the remedy, if a backend lacks a config's objective or an option."""
+    require_objective(choice, config.objective)
+    lacks = _lacks(choice, config)
+    if lacks is not None:
+        raise InputError(f"the {choice.name} backend ({choice.reason}) has no {lacks}: take --backend native or torch")
+
+
+def _lacks(choice: Choice, config: Config) -> str | None:
+    """Return what of a config a backend does not have, None where it has all."""
+    if config.objective not in objectives(choice.name):
+        return config.objective
+    return next((name for name in _LACKS.get(choice.name, ()) if getattr(config, name) is not None), None)
 
 
 def require_objective(choice: Choice, objective: str) -> None:

@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser, names: Iterable[str] | None = N
         if kind is bool:
             how: dict[str, Any] = {"action": argparse.BooleanOptionalAction, "default": None}
         elif get_origin(kind) is Literal:
-            how = {"choices": get_args(kind)}
+            how = {"choices": get_args(kind), "type": type(get_args(kind)[0])}
         else:
             how = {"type": kind, "metavar": kind.__name__.upper()}
         parser.add_argument(*spellings, dest=name, help=text, **how)

@@ -32,9 +32,19 @@ from w2vfast.errors import InputError
 from w2vfast.files import PathLike, atomic_path
 from w2vfast.formats import check_writable, format_of, open_vectors
 from w2vfast.formats.safetensors import open_compressed, write_compressed
+from w2vfast.kernels.levels import levels_of
 from w2vfast.vectors import Block, Vectors, VectorStream, stream_of
 
-__all__ = ["METHODS", "CompressedVectors", "Report", "compress", "compress_file", "open_compressed"]
+__all__ = [
+    "METHODS",
+    "CompressedVectors",
+    "Report",
+    "compress",
+    "compress_file",
+    "of_bits",
+    "open_compressed",
+    "save_compressed",
+]
 
 # Options by the method that takes them, each with the flag that sets it; those in NEEDED have no default.
 OPTIONS = {"binary": {"rotate": "--rotate"}, "prune": {"keep": "--keep"}, "svd": {"rank": "--rank"}}
@@ -90,6 +100,28 @@ def compress(vectors: Vectors, to: str, **options: Any) -> tuple[CompressedVecto
     arrays = {name: np.concatenate([arrays[name] for _, arrays in blocks]) for name in codec.layout(len(vectors.words))}
     small = CompressedVectors(vectors.words, codec, arrays, vectors.counts)
     return small, errors.report(codec, vectors.shape)
+
+
+def of_bits(vectors: Vectors, bits: int) -> CompressedVectors:
+    """Return rows that were trained with so many bits a value (kernels/levels.py) as those bits, none lost: by binary
+    (as rows of length 1), int2 or int8.
+    """
+    if bits != 8:
+        return compress(vectors, {1: "binary", 2: "int2"}[bits])[0]
+    step = levels_of(bits, vectors.shape[1]).step
+    codes = np.rint(vectors.vectors / np.float32(step)).astype(np.int8)
+    codec = codecs.restore("int8", {"vector_size": str(vectors.shape[1])}, {})
+    scales = np.full(len(codes), step, dtype=np.float32)
+    return CompressedVectors(vectors.words, codec, {"scales": scales, "codes": codes}, vectors.counts)
+
+
+def save_compressed(vectors: CompressedVectors, path: PathLike) -> None:
+    """Write a .safetensors file, whole or not at all. Raises InputError if it cannot be written."""
+    if format_of(path) != "safetensors":
+        raise InputError(f"{path}: compressed vectors are written as .safetensors; give it that suffix")
+    check_writable(path)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        write_compressed(vectors.codec, len(vectors.words), vectors.counts, [(vectors.words, vectors.arrays)], file)
 
 
 def compress_file(source: PathLike, target: PathLike, to: str, **options: Any) -> Report:

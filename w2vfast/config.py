@@ -25,6 +25,7 @@ ObjectiveName = Literal[
 ]
 Code = Literal["plain", "hybrid", "ecc", "hybrid-ecc"]
 Preset = Literal["quality", "fast"]
+Bits = Literal[1, 2, 8]
 
 CACHE_ABOVE = 1 << 25  # bytes; memory stays about that of the tables, whatever the corpus
 HIERARCHICAL = "hierarchical-softmax"
@@ -188,6 +189,11 @@ class Config:
         maximum=1000,
         objectives=("von-mises-fisher",),
     )
+    bits: Bits | None = option(
+        None,
+        "1, 2 or 8: train vectors of so many bits a value; a .safetensors output holds just these",
+        hidden_default="none, float32",
+    )
     cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
     seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
@@ -347,8 +353,8 @@ def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
         return
     kind = next(k for k in kinds if k is not type(None))
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
+        if value not in get_args(kind) or isinstance(value, bool):
+            raise InputError(f"{name} must be one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
         return
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):

@@ -12,7 +12,9 @@ from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
 from w2vfast.kernels.contract import Job, Objective
 from w2vfast.kernels.huffman import Tree
+from w2vfast.kernels.levels import levels_of
 from w2vfast.tiles import TileSettings
+from w2vfast.vectors import BLOCK_ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,7 @@ def make(
         objective=objective,
         in_weight=weights[0],
         out_weight=weights[1],
+        bits=config.bits,
         mode=config.mode,
         cbow_mean=config.cbow_mean,
         window=config.window,
@@ -74,6 +77,19 @@ def make(
         seed=config.seed,
     )
     return Work(job, settings.shared_negatives if objective.noise is not None else 0)
+
+
+def word_vectors(job: Job, w_in: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the vectors of words [V, D], as tiles see them, that a job's W_in stands for: itself, or its levels."""
+    if job.bits is None:
+        return w_in
+    return levels_of(job.bits, w_in.shape[1]).nearest(w_in)
+
+
+def quantise(job: Job, w_in: NDArray[np.float32]) -> None:
+    """Replace W_in by the levels that the job's tiles read, if it has bits."""
+    for start in range(0, len(w_in) if job.bits is not None else 0, BLOCK_ROWS):
+        w_in[start : start + BLOCK_ROWS] = word_vectors(job, w_in[start : start + BLOCK_ROWS])
 
 
 def static_weights(

@@ -14,6 +14,7 @@ from w2vfast.config import Config
 from w2vfast.errors import InputError
 from w2vfast.exchange import Exchange
 from w2vfast.formats import Vectors
+from w2vfast.jobs import word_vectors
 from w2vfast.run import Progress, Run, RunState, Tables
 from w2vfast.stopwatch import Seconds, Stopwatch
 from w2vfast.vocab import Vocab
@@ -72,7 +73,8 @@ class Scoring:
         if self._exchange is not None:
             w_in, w_out = self._exchange.merged(run, (w_in, w_out))
             leads = self._exchange.leads
-        score = float(self._evaluate(Vectors(self._vocab.words, w_in, self._vocab.counts))) if leads else 0.0
+        vectors = Vectors(self._vocab.words, word_vectors(run.job, w_in), self._vocab.counts)
+        score = float(self._evaluate(vectors)) if leads else 0.0
         if self._exchange is not None:
             score = self._exchange.agreed(score)
         run.state = run.state.scored(progress.epochs, score)

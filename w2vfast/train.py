@@ -29,7 +29,7 @@ from w2vfast.config import BOTH, HIERARCHICAL, Config
 from w2vfast.errors import InputError, Stopped
 
 if TYPE_CHECKING:
-    from w2vfast.formats import Vectors
+    from w2vfast.trainer import TrainResult
 
 DEFAULT_OUTPUT = "vectors.bin"
 
@@ -197,7 +197,7 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
         signals.gently = True
         if not leads:
             return
-        room.refuse_lack_of_space(output, formats.least_bytes(words, size, output, binary), "the output")
+        room.refuse_lack_of_space(output, formats.least_bytes(words, size, output, binary, config.bits), "the output")
         if model is not None:
             room.refuse_lack_of_space(model, started.w_in.nbytes + started.w_out.nbytes, "the model")
         print(introduction(started, output), file=sys.stderr, flush=True)
@@ -224,7 +224,7 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
     if not leads:
         return
     watch = Stopwatch()
-    _save(result.vectors, output, binary)
+    _save(result, output, binary)
     if model is not None:
         result.save_model(model)
     result.seconds["save"] = watch.read().wall
@@ -236,15 +236,25 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
             print(demo.neighbours(result.vectors))
 
 
-def _save(vectors: "Vectors", output: Path, format: str | None) -> None:
-    """Save the vectors; if the output can no longer be written (a full disk), save them where temporary files go."""
+def _save(result: "TrainResult", output: Path, format: str | None) -> None:
+    """Save the vectors, in the bits that they were trained for where the format can.
+
+    If the output can no longer be written (a full disk), they are saved where temporary files go.
+    """
     from w2vfast import formats
+    from w2vfast.compress import save_compressed
+
+    def save(path: Path) -> None:
+        if (small := result.compressed) is not None and (format or formats.format_of(path)) == "safetensors":
+            save_compressed(small, path)
+        else:
+            formats.save_vectors(result.vectors, path, format)
 
     try:
-        formats.save_vectors(vectors, output, format)
+        save(output)
     except (OSError, InputError) as error:
         rescue = Path(tempfile.mkdtemp(prefix="w2vfast-")) / output.name
-        formats.save_vectors(vectors, rescue, format)
+        save(rescue)
         raise InputError(f"{error}; the vectors are in {rescue} instead") from error
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast import __version__, backends, checkpoint, classes, exchange, jobs, model_file, plan, room, scoring, targets
+from w2vfast.compress import of_bits
+from w2vfast.compressed import CompressedVectors
 from w2vfast.config import Config, usable_processors
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
 from w2vfast.errors import InputError, Stopped
@@ -35,7 +37,7 @@ class TrainResult:
     """Vectors and the account of how they came about."""
 
     vocab: Vocab
-    w_in: NDArray[np.float32]  # [V, D], the word vectors
+    w_in: NDArray[np.float32]  # [V, D], the word vectors; with the config's `bits` only their levels
     w_out: NDArray[np.float32]  # [out_rows, D]; with negative sampling a row a word, gensim's syn1neg
     objective: Objective  # what was trained, with the arrays that prediction needs
     settings: dict[str, Any]
@@ -57,6 +59,12 @@ class TrainResult:
     def vectors(self) -> Vectors:
         """The words with their vectors and counts."""
         return Vectors(self.vocab.words, self.w_in, self.vocab.counts)
+
+    @property
+    def compressed(self) -> CompressedVectors | None:
+        """The same in the bits that they were trained for; None for vectors of float32."""
+        bits = self.settings["bits"]
+        return of_bits(self.vectors, bits) if bits is not None else None
 
     def save_model(self, path: PathLike) -> None:
         """Save all that prediction needs to a .safetensors file, which `w2vfast.load_model` and all that reads vectors
@@ -206,7 +214,7 @@ def _settled(
     if choice is None:
         choice = backends.choose(config)
     else:
-        backends.require_objective(choice, config.objective)
+        backends.require(choice, config)
     if config.classes is not None:
         classes.read(config.classes)  # what is wrong with the file itself shows before the text is read
     if config.targets is not None:
@@ -351,6 +359,7 @@ def _train(
     if keeper is not None:
         keeper.end(end, needed=False)
     scores.restore_best(w_in, w_out)
+    jobs.quantise(work.job, w_in)
     stages = {"scan": scanned or Seconds(), "setup": setup} | end.spent
     if ranks is not None and sharing is not None:
         run.state, stages = exchange.totals(ranks, run.state, stages)

@@ -5,6 +5,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <tuple>
+
 #include "train.hpp"
 
 namespace py = pybind11;
@@ -38,6 +40,10 @@ class Step {
         job_.chunk_size = fields["chunk_size"].cast<int>();
         job_.seed = fields["seed"].cast<uint64_t>();
         job_.cap = fields["cap"].cast<double>();
+        if (!fields["levels"].is_none()) {
+            const auto [step, offset, low, high] = fields["levels"].cast<std::tuple<float, float, float, float>>();
+            job_.levels = {step, offset, low, high};
+        }
         job_.batch_tiles = fields["batch_tiles"].cast<int>();
         job_.group_chunks = fields["group_chunks"].cast<int>();
         job_.contended = workers > 1 && job_.batch_tiles == 0;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "levels.hpp"
 #include "philox.hpp"
 
 namespace w2v {
@@ -28,6 +29,7 @@ struct Job {
     uint64_t seed;
     double cap;
     bool contended = false;  // several workers share the tables, each changing them as it goes
+    Levels levels;           // of W_in, as a tile reads it
     int batch_tiles = 0, group_chunks = 0;  // tiles computed from one snapshot, chunks that they are of; or 0
 };
 

@@ -6,7 +6,7 @@ bit for bit. With `row_cap` "batch" any number of workers is: they compute batch
 """
 
 import importlib
-from dataclasses import fields, is_dataclass
+from dataclasses import astuple, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from w2vfast.kernels import contract
 from w2vfast.kernels.contract import ChunkPlan, Job, Objective, StepResult, Visit
+from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.mapped import is_mapped
 
 BUILDS = ("base", "avx2", "avx512")  # each runs where the next one does
@@ -107,6 +108,8 @@ class NativeStep:
         self._job, self._tokens, self._w_in, self._w_out = job, job.tokens, w_in, w_out
         batched = job.row_cap == "batch"
         values = {field.name: getattr(job, field.name) for field in fields(job)}
+        levels = levels_of(job.bits, w_in.shape[1]) if job.bits is not None else None
+        values["levels"] = astuple(levels) if levels is not None else None
         values["batch_tiles"] = job.tiles_in_flight if batched else 0
         values["group_chunks"] = job.chunks_in_group if batched else 0
         objective = {"name": job.objective.name} | _flat(job.objective)

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "changes.hpp"
+#include "levels.hpp"
 
 namespace w2v {
 
@@ -54,15 +55,22 @@ constexpr int ROWS_AHEAD = 12;  // rows that `each` fetches again before the one
 // written down, nobody changes it while it is read.
 class Table {
   public:
-    Table(float *table, const float *static_weight, const float *step_scale, int64_t D, float cap, bool contended)
-        : table_(table),
+    Table(
+        float *table, const float *static_weight, const float *step_scale, int64_t D, float cap, bool contended,
+        const Levels &levels = {}
+    )
+        : levels_(levels),
+          table_(table),
           static_weight_(static_weight),
           step_scale_(step_scale),
           D_(D),
           cap_(cap),
           contended_(contended) {}
 
-    W2V_INLINE void read(int32_t id, float *to) { gather(row(id), D_, to); }
+    W2V_INLINE void read(int32_t id, float *to) {
+        gather(row(id), D_, to);
+        if (levels_.step > 0) levels_.quantise(to, D_);
+    }
 
     // From now on `add` writes down what it is given.
     void write_down(Changes &changes) { changes_ = &changes; }
@@ -158,6 +166,7 @@ class Table {
         return reinterpret_cast<const float *>(reinterpret_cast<uintptr_t>(at) / CACHE_LINE * CACHE_LINE);
     }
 
+    Levels levels_;
     float *table_;
     const float *static_weight_;  // [rows] or null
     const float *step_scale_;     // [rows] or null

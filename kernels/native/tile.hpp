@@ -102,7 +102,7 @@ struct Workspace {
     Buffer scratch;                     // what an objective with a step of its own sizes for itself
 
     Workspace(const Job &job, const TileShape &shape)
-        : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), job.contended),
+        : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), job.contended, job.levels),
           w_out(job.w_out, job.out_weight, nullptr, job.D, static_cast<float>(job.cap), job.contended),
           D(job.D),
           ld(padded(job.D)),

@@ -5,11 +5,13 @@ An input side scores its rows against `right` [B, P, D], the rows of W_out of th
 shared ones, as [B, T, own + C]: own is what it lays its own pairs out in, most of them empty in skip-gram.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding
+
+Read = Callable[[Tensor], Tensor]  # words, of any shape -> their rows of W_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +28,11 @@ class Batch:
 class WordInput:
     """Skip-gram: a row a token, W_in of its word; its targets are the words of its window, laid out as [T, H L]."""
 
-    def __init__(self, batch: Batch, w_in: Tensor, own_per_target: int) -> None:
+    def __init__(self, batch: Batch, read: Read, own_per_target: int) -> None:
         self.targets = batch.halo
-        self.left = embedding(batch.tokens, w_in)
+        self.left = read(batch.tokens)
         self._tokens = batch.tokens
-        self._window = batch.window.to(w_in.dtype)
+        self._window = batch.window.to(self.left.dtype)
         self.n = self._window.sum(2, keepdim=True)
         self.own = self._window if own_per_target == 1 else self._window.repeat_interleave(own_per_target, 2)
 
@@ -84,8 +86,8 @@ class WordInput:
 class MinedInput(WordInput):
     """Skip-gram whose rows have M columns of their own besides, last: `right` [B, P + T M, D], scores [B, T, P + M]."""
 
-    def __init__(self, batch: Batch, w_in: Tensor, own_per_target: int, mined: int) -> None:
-        super().__init__(batch, w_in, own_per_target)
+    def __init__(self, batch: Batch, read: Read, own_per_target: int, mined: int) -> None:
+        super().__init__(batch, read, own_per_target)
         self._mined = mined
 
     def _apart(self, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,16 +123,17 @@ class MinedInput(WordInput):
 class WindowInput:
     """CBOW: a row a token, the sum or mean of its window; its target is the token, laid out as [T, L]."""
 
-    def __init__(self, batch: Batch, w_in: Tensor, own_per_target: int, mean: bool) -> None:
+    def __init__(self, batch: Batch, read: Read, own_per_target: int, mean: bool) -> None:
         self.targets = batch.tokens
         self._halo = batch.halo
-        self._window = batch.window.to(w_in.dtype)
+        rows = read(batch.halo)
+        self._window = batch.window.to(rows.dtype)
         length = self._window.sum(2, keepdim=True)
         self._one_nth, self._mean = 1 / length.clamp(min=1), mean
-        self.left = torch.bmm(self._window, embedding(batch.halo, w_in))
+        self.left = torch.bmm(self._window, rows)
         if mean:
             self.left *= self._one_nth
-        self.n = (length > 0).to(w_in.dtype)
+        self.n = (length > 0).to(rows.dtype)
         self.own = self.n.expand(-1, -1, own_per_target)
 
     def hits(self, words: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn.functional import embedding
 
 from w2vfast.kernels import contract
 from w2vfast.kernels.contract import ChunkPlan, FixedOut, Job, Mined, Mining, StepResult, Visit
+from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.torch import mining
 from w2vfast.kernels.torch import objectives as objective_files
 from w2vfast.kernels.torch import plan as torch_plan
@@ -58,6 +59,7 @@ class TorchStep:
         self._w_in, self._w_out = (torch.from_numpy(table).to(device) for table in (w_in, w_out))
         dtype = self._w_in.dtype
         self._keep_threshold = torch.from_numpy(job.keep_threshold.astype("int64")).to(device)
+        self._levels_of = levels_of(job.bits, w_in.shape[1]) if job.bits is not None else None
         noise = job.objective.noise
         self._noise = torch_plan.Noise(noise, device) if noise is not None else None
         name = contract.module_of(job.objective.name)
@@ -145,7 +147,7 @@ class TorchStep:
         """Mine each word's columns anew if a snapshot is due with `done` tokens visited."""
         snapshot = done // objective.mine_every
         if snapshot != self._snapshot:
-            self._mined = mining.largest(self._w_in, self._w_out, objective.mined)
+            self._mined = mining.largest(self._levels(self._w_in), self._w_out, objective.mined)
             self._snapshot = snapshot
 
     def _plan(self, chunks: NDArray[np.int64], draw_epoch: int) -> GroupPlan:
@@ -229,10 +231,20 @@ class TorchStep:
     def _inputs(self, batch: Batch) -> Input:
         own = self._columns.own_per_target
         if self._mined is not None:
-            return MinedInput(batch, self._w_in, own, self._mined.shape[1])
+            return MinedInput(batch, self._read, own, self._mined.shape[1])
         if self._job.mode == "sg":
-            return WordInput(batch, self._w_in, own)
-        return WindowInput(batch, self._w_in, own, self._job.cbow_mean)
+            return WordInput(batch, self._read, own)
+        return WindowInput(batch, self._read, own, self._job.cbow_mean)
+
+    def _read(self, words: Tensor) -> Tensor:
+        """Return rows of W_in, as tiles see them, of words of any shape."""
+        return self._levels(embedding(words, self._w_in))
+
+    def _levels(self, rows: Tensor) -> Tensor:
+        if (levels := self._levels_of) is None:
+            return rows
+        whole = (rows / levels.step - levels.offset).round_().clamp_(levels.low, levels.high)
+        return whole.add_(levels.offset).mul_(levels.step)
 
     def _add(self, side: int, rows: Tensor, gradients: Tensor, weight: Tensor, rate: Tensor) -> None:
         """Add rate * gradients [B, R, D] to rows [B, R] of W_in (side 0) or W_out (1), capped by `weight` [B, R]."""

@@ -1,4 +1,4 @@
-"""Ways to hold a vector in fewer bytes: int8, int4, binary, pq, prune and svd, one file each.
+"""Ways to hold a vector in fewer bytes: int8, int4, int2, binary, pq, prune and svd, one file each.
 
 A codec is a frozen value whose fields are what all rows share: numbers, and arrays of float32. Its module is found by
 its name and has
@@ -7,7 +7,7 @@ its name and has
     fit(passes, ...)          a codec for the vectors that `passes` streams, once each time it is called; its options
                               are the keyword arguments
 
-Lengths are kept by int8, int4, prune and svd; binary and pq keep directions only and give rows of length 1.
+Lengths are kept by int8, int4, int2, prune and svd; binary and pq keep directions only and give rows of length 1.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from w2vfast.vectors import VectorStream
 
-METHODS = ("int8", "int4", "binary", "pq", "prune", "svd")
+METHODS = ("int8", "int4", "int2", "binary", "pq", "prune", "svd")
 # What codecs call their arrays.
 SHARED = {"mean", "rotation", "length", "directions", "codebooks", "turn", "finer_codebooks", "finer_turn"}
 Arrays = dict[str, NDArray[Any]]

@@ -78,11 +78,15 @@ def check_writable(path: PathLike, format: str | None = None) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
-def least_bytes(words: Sequence[str], vector_size: int, path: PathLike, format: str | None = None) -> int:
-    """Return how large a file of so many vectors will be at least."""
+def least_bytes(
+    words: Sequence[str], vector_size: int, path: PathLike, format: str | None = None, bits: int | None = None
+) -> int:
+    """Return how large a file of so many vectors will be at least, trained with so many bits if any."""
     kind = format or format_of(path)
     # Two in three characters of a vector's decimals are sure: sign, point, space and digits.
     number = 8 if kind == "text" else 4
+    if kind == "safetensors" and bits is not None:
+        return len(words) * (vector_size * bits // 8) + sum(map(len, words))
     return len(words) * (number * vector_size + 1) + sum(map(len, words))
 
 
