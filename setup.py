@@ -1,4 +1,4 @@
-"""Builds the native parts: scanner, encoder and the three builds of the CPU kernels. All else is in pyproject.toml.
+"""Builds the native parts: scanner, encoder and the builds of the CPU kernels. All else is in pyproject.toml.
 
 Every extension is optional: without a C++ compiler the installation still succeeds, and the first run says what is
 missing and what it costs (w2vfast/backends.py, w2vfast/corpus.py).
@@ -22,6 +22,7 @@ X86_BUILDS = {
     "base": ["-march=x86-64-v2"],
     "avx2": ["-march=x86-64-v3"],
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    "avx512bf16": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-mavx512bf16"],
 }
 ARM_BUILDS: dict[str, list[str]] = {"base": []}
 

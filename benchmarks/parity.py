@@ -74,7 +74,7 @@ def make_job(
         options.pop("negative", None)  # cases are every objective's
     sizes = {"tile": 32, "row_cap": "tile"} | {name: changes.pop(name) for name in OF_TILES if name in changes}
     sizes = {"tokens_in_flight": sizes["tile"]} | sizes
-    settings = TileSettings(shared_negatives=0, static_cap=static, **sizes)
+    settings = TileSettings(shared_negatives=0, early_negatives=0, static_cap=static, **sizes)
     job = jobs.make(ids, counts, plan.keep_probability(counts, sample), Config(**options), settings).job
     objective: Any = objective_value or job.objective
     if target_mask is not None and isinstance(objective, NegativeSampling):
@@ -159,10 +159,10 @@ class Outcome:
         return max(errors)
 
 
-def reference_run(job: Job, visit: Visit, vector_size: int) -> tuple[Tables, StepResult]:
+def reference_run(job: Job, visit: Visit, vector_size: int, precision: str = "float32") -> tuple[Tables, StepResult]:
     """Return the exact tables after a visit, and what the reference reports."""
     exact = random_tables(job, vector_size)
-    return exact, reference.train(job, *exact, visit)
+    return exact, reference.train(job, *exact, visit, precision=precision)
 
 
 def hold(

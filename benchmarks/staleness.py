@@ -25,7 +25,7 @@ from w2vfast.tiles import TileSettings
 def run(corpus, config: Config, in_flight: int) -> dict[str, object]:
     """Train once with `in_flight` tokens in flight under the GPU's cap; returns one row of the table."""
     negatives = config.shared_negatives or tiles.LEAST_NEGATIVES[config.mode]
-    settings = TileSettings(config.tile or tiles.TILE["triton"], negatives, in_flight, "tile", True)
+    settings = TileSettings(config.tile or tiles.TILE["triton"], negatives, negatives, in_flight, "tile", True)
     choice = Choice("torch", "cpu", "stands in for a GPU's grid")
     work = jobs.prepare(corpus, config, choice, settings)
     job = work.job

@@ -44,9 +44,18 @@ SHARED_OPTIONS = tuple(name for name in gensim_runner.OPTIONS if name != "seed")
 OF_OBJECTIVES = tuple(
     field.name
     for field in dataclasses.fields(Config)
-    if field.metadata["objectives"] and field.name not in (*SHARED_OPTIONS, "shared_negatives")
+    if field.metadata["objectives"] and field.name not in (*SHARED_OPTIONS, "shared_negatives", "early_negatives")
 )
-OWN_OPTIONS = (*OF_OBJECTIVES, "device", "tile", "shared_negatives", "tokens_in_flight", "cap")
+OWN_OPTIONS = (
+    *OF_OBJECTIVES,
+    "device",
+    "tile",
+    "shared_negatives",
+    "early_negatives",
+    "precision",
+    "tokens_in_flight",
+    "cap",
+)
 BLOCK_BYTES = 1 << 20
 HELD_OUT = 0.02
 

@@ -7,6 +7,7 @@ order of the native backend.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,8 +124,22 @@ class Updates:
     loss: float
 
 
-def tile_updates(job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> Updates:
-    """Return the uncapped updates of one tile, pair by pair, from the tables as they are."""
+def bfloat16(values: NDArray[np.floating] | float) -> NDArray[np.float64]:
+    """Return values rounded to the nearest bfloat16, ties to even."""
+    bits = np.asarray(values, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    return rounded.view(np.float32).astype(np.float64)
+
+
+def tile_updates(
+    job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArray[np.floating], precision: str = "float32"
+) -> Updates:
+    """Return the uncapped updates of one tile, pair by pair, from the tables as they are.
+
+    With `precision` "bfloat16" rows are rounded where scores are computed, and with lr * G where shared pairs step
+    rows; own pairs step rows as they are.
+    """
+    rounded: Any = bfloat16 if precision == "bfloat16" else lambda values: values
     up, lr = Updates(Side(), Side(), 0.0), tile.learning_rate
     if not tile.rows:
         return up
@@ -136,8 +151,10 @@ def tile_updates(job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArra
     left = np.array([row.share * np.sum([read(word) for word in row.inputs], axis=0) for row in tile.rows])
     tile = replace(tile, left=left.astype(np.float64))
     shared, own = job.objective.columns(tile)
-    own_scores = np.array([float(left[pair.row] @ w_out[pair.column]) for pair in own])
-    shared_scores = np.array([[float(vector @ w_out[column]) for column in shared] for vector in left])
+    own_scores = np.array([float(rounded(left[pair.row]) @ rounded(w_out[pair.column])) for pair in own])
+    shared_scores = np.array(
+        [[float(rounded(vector) @ rounded(w_out[column])) for column in shared] for vector in left]
+    )
     g = job.objective.gradient(tile, own, own_scores, shared_scores)
     d_left = [(g.factor[r] if g.factor is not None else 0.0) * lr * vector for r, vector in enumerate(left)]
     for p, pair in enumerate(own):
@@ -145,17 +162,20 @@ def tile_updates(job: Job, tile: Tile, w_in: NDArray[np.floating], w_out: NDArra
         up.w_out.add(pair.column, lr * g.own[p] * left[pair.row], lr * float(g.own_weight[p]))
     for r in range(len(tile.rows)):
         for s, column in enumerate(shared):
-            d_left[r] = d_left[r] + lr * g.shared[r, s] * w_out[column]
-            up.w_out.add(column, lr * g.shared[r, s] * left[r], lr * float(g.shared_weight[r, s]))
+            step = rounded(lr * g.shared[r, s])
+            d_left[r] = d_left[r] + step * rounded(w_out[column])
+            up.w_out.add(column, step * rounded(left[r]), lr * float(g.shared_weight[r, s]))
     for row, step in zip(tile.rows, d_left, strict=True):
         for word in row.inputs:
             up.w_in.add(word, row.back * step, lr * len(row.targets) * job.objective.weight_per_pair)
     return Updates(up.w_in, up.w_out, g.loss)
 
 
-def apply(job: Job, batch: list[Tile], w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> StepResult:
+def apply(
+    job: Job, batch: list[Tile], w_in: NDArray[np.floating], w_out: NDArray[np.floating], precision: str = "float32"
+) -> StepResult:
     """Compute every tile of a batch from one snapshot, cap its rows, and update the tables in place."""
-    results = [tile_updates(job, tile, w_in, w_out) for tile in batch]
+    results = [tile_updates(job, tile, w_in, w_out, precision) for tile in batch]
     sides = (
         (w_in, [up.w_in for up in results], job.in_weight, job.in_scale),
         (w_out, [up.w_out for up in results], job.out_weight, None),
@@ -195,10 +215,12 @@ def train(
     visit: Visit,
     tokens: NDArray[np.int32] | None = None,
     mined: Mined | None = None,
+    precision: str = "float32",
 ) -> StepResult:
     """Train on a visit in place; tables of float64 give the exact result, of float32 one with float32's rounding.
 
-    `mined` is what was mined in the run's visits before, if any, and is brought up to date.
+    `mined` is what was mined in the run's visits before, if any, and is brought up to date. `precision` "bfloat16"
+    rounds what native does in that precision.
     """
     result = StepResult(0.0, 0, 0)
     if isinstance(job.objective, Mining) and mined is None:
@@ -214,5 +236,5 @@ def train(
         ]
         ordered = [tile for _, _, tile in sorted(tiles, key=lambda entry: entry[:2])]
         for first in range(0, len(ordered), job.tiles_in_flight):
-            result += apply(job, ordered[first : first + job.tiles_in_flight], w_in, w_out)
+            result += apply(job, ordered[first : first + job.tiles_in_flight], w_in, w_out, precision)
     return result

@@ -139,6 +139,21 @@ def test_an_epoch_that_was_not_visited_does_not_count(rows_of):
     assert stopped["pairs_per_epoch"] == 3000
 
 
+def test_an_options_values_take_turns(themed_file, tmp_path):
+    table = tmp_path / "rows.csv"
+    options = ["--seeds", "1", "--csv", table, "--set", "epochs=1", "vector_size=8", "alpha=0.05"]
+    out = run(BENCHMARKS / "option.py", themed_file, "early_negatives", "32", "4", *options)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["value"], row["early_negatives"], row["alpha"]) for row in rows] == [
+        ("32", "32", "0.05"),
+        ("4", "4", "0.05"),
+    ]
+    ratio = float(rows[1]["words_per_cpu_second"]) / float(rows[0]["words_per_cpu_second"])
+    assert float(rows[1]["against_first"]) == round(ratio, 3)
+    assert out.count("option=early_negatives") == 2
+
+
 def test_kernels_are_timed_by_build_and_workers(tmp_path):
     if backends.unavailable_reason("native") is not None:
         pytest.skip("no native backend here")

@@ -124,9 +124,18 @@ def test_bad_extras_are_refused_at_once():
 # The command's bits.
 
 
-@pytest.mark.parametrize("mode", ["sg", "cbow"])
-def test_bits_are_the_commands(mode):
-    options = {"vector_size": 24, "window": 3, "negative": 4, "epochs": 2, "seed": 7, "workers": 1, "sample": 1e-3}
+@pytest.mark.parametrize(("mode", "early"), [("sg", None), ("sg", 8), ("cbow", 8)])
+def test_bits_are_the_commands(mode, early):
+    options = {
+        "early_negatives": early,
+        "vector_size": 24,
+        "window": 3,
+        "negative": 4,
+        "epochs": 2,
+        "seed": 7,
+        "workers": 1,
+        "sample": 1e-3,
+    }
     result = train_files([LEE], Config(mode=mode, backend="native", **options))
     sg = int(mode == "sg")
     whole = Word2Vec(corpus_file=LEE, sg=sg, backend="native", **options)
@@ -161,6 +170,16 @@ def test_tables_are_trained_in_place():
     assert model.wv.vectors is vectors
     assert model.syn1neg is outputs
     assert not np.array_equal(vectors, before)
+
+
+def test_negatives_grow_where_a_call_is_a_whole_run(monkeypatch):
+    seen = Visits(monkeypatch)
+    model = Word2Vec(common_texts, **TINY, shared_negatives=8, early_negatives=2)
+    model.train(common_texts, total_words=29, epochs=2)
+    assert [v.shared_words for v in seen.visits] == [2, 8] * 2
+    seen.visits.clear()
+    model.train(common_texts, total_words=29, epochs=2, start_alpha=0.02, end_alpha=0.01)  # and another after it
+    assert [v.shared_words for v in seen.visits] == [8, 8]
 
 
 # The vocabulary of a file.

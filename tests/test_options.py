@@ -116,8 +116,12 @@ CASES = [
     Case("device", "cuda", besides={"backend": "native"}, refused="native backend runs on cpu, not on cuda"),
     Case("preset", "fast"),
     Case("preset", "fast", besides={"tile": 8, "shared_negatives": 8}, refused="preset fast chooses"),
+    Case("precision", "float32", besides={"backend": "native"}),
+    Case("precision", "tf32", refused="torch backend has no tf32 for negative-sampling here"),
     Case("tile", 8),
     Case("shared_negatives", 8),
+    Case("early_negatives", 8),
+    Case("early_negatives", 8, besides={"objective": "softmax"}, refused="it does not go with objective softmax"),
     Case("tokens_in_flight", 320),
     Case("tokens_in_flight", 320, besides={"backend": "native"}, refused="native backend keeps one tile a worker"),
     Case("tokens_in_flight", 320, "tokens_in_flight", besides={"backend": "native", "deterministic": True}),
@@ -229,6 +233,8 @@ def test_an_option_is_obeyed_or_refused(
         reason = backends.unavailable_reason("native")
         if reason is not None:
             pytest.skip(f"native cannot run here: {reason}")
+        if case.option == "precision" and len(backends.module_of("native").precisions("negative-sampling")) == 1:
+            pytest.skip("native has one precision here")
     after = before | {case.option: case.value}
     if case.refused:
         for run in (by_files, by_sentences):

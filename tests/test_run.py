@@ -81,6 +81,31 @@ def test_a_run_taken_up_again_ends_in_the_same_bits(toy, stop_after):
     assert np.abs(copies[0] - tables[0]).max() > 1e-3  # the run that was left was not touched
 
 
+@pytest.mark.parametrize("backend", EXACT)
+@pytest.mark.parametrize("stop_after", [1, 4])
+def test_the_first_half_of_a_run_has_the_early_negatives(backend, stop_after, themed_sentences, monkeypatch):
+    monkeypatch.setattr(run, "REPORT_SECONDS", 10)  # as many chunks at once as they may be
+    toy = Toy(backend, themed_sentences, shared_negatives=24, early_negatives=8, deterministic=True)
+    visits = []
+
+    def recorded(started):
+        train = started.step.train
+        monkeypatch.setattr(started.step, "train", lambda visit: visits.append(visit) or train(visit))
+        return started
+
+    first = recorded(toy.run(toy.tables()))
+    finish(first, stop_after)
+    finish(recorded(toy.run(first.step.tables(), first.state)))
+    size, group = toy.work.job.chunk_size, first.group
+    half = len(toy.corpus.tokens) * 3 / 2
+    for visit in visits:
+        early = visit.done + size * group <= half  # a group is not parted
+        assert {8} == {visit.shared_words} if early.all() else visit.shared_words in (8, 24)
+        assert visit.shared_words == 24 or (visit.done < half).all()
+    assert {visit.shared_words for visit in visits} == {8, 24}
+    assert len(np.concatenate([visit.chunks for visit in visits])) == 3 * first.chunks
+
+
 def test_losses_too_are_the_same_bits_where_advances_are(toy, monkeypatch):
     monkeypatch.setattr(run, "REPORT_SECONDS", 0)  # one group an advance
     whole, first = toy.run(toy.tables()), toy.run(toy.tables())

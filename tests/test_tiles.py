@@ -13,6 +13,32 @@ def choose(config, backend="native", device="cpu", **sizes):
     return tiles.choose(config, backend, device, **(LARGE | sizes))
 
 
+@pytest.mark.parametrize(
+    ("options", "backend", "sizes", "early"),
+    [
+        ({}, "native", {}, 16),
+        ({"vector_size": 300, "deterministic": True}, "native", {}, 16),
+        ({}, "torch", {}, 32),
+        ({}, "triton", {}, 32),
+        ({"mode": "cbow"}, "native", {}, 16),  # its N
+        ({"objective": "nce"}, "native", {}, 32),
+        ({"preset": "fast"}, "native", {}, 16),
+        ({"shared_negatives": 32}, "native", {}, 32),
+        ({"window": 10}, "native", {}, 64),
+        ({"negative": 15}, "native", {}, 96),
+        ({"eval_every": 1.0, "patience": 2}, "native", {}, 32),
+        ({"eval_every": 1.0, "keep_best": True}, "native", {}, 32),
+        ({}, "native", {"corpus_tokens": 999_999}, 64),
+        ({"mode": "cbow", "early_negatives": 4}, "torch", {}, 4),
+        ({"window": 10, "early_negatives": 64}, "native", {}, 64),
+    ],
+)
+def test_negatives_grow_where_it_was_measured(options, backend, sizes, early):
+    assert (
+        choose(Config(**options), backend, "cuda" if backend == "triton" else "cpu", **sizes).early_negatives == early
+    )
+
+
 def test_defaults():
     settings = choose(Config(workers=1))
     assert (settings.tile, settings.shared_negatives, settings.tokens_in_flight) == (64, 32, 64)

@@ -42,8 +42,9 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"sample={s['sample']:g} min_count={s['min_count']} epochs={s['epochs']} alpha={s['alpha']:g} "
         f"min_alpha={s['min_alpha']:g} seed={s['seed']} workers={s['workers']}"
         f"{' deterministic' if s['deterministic'] else ''}{_bits(s)}\n"
-        f"tile={s['tile']} shared_negatives={s['shared_negatives']} tokens_in_flight={s['tokens_in_flight']} "
-        f"cap={s['cap']:g} chunk_size={s['chunk_size']} output={output}"
+        f"precision={s['precision']} tile={s['tile']} shared_negatives={s['shared_negatives']} "
+        f"early_negatives={s['early_negatives']} tokens_in_flight={s['tokens_in_flight']} cap={s['cap']:g} "
+        f"chunk_size={s['chunk_size']} output={output}"
         + _ranks(result)
         + _kept(result)
         + _resumed(result)

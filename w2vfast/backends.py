@@ -1,7 +1,7 @@
 """Which backend runs: what each needs, the choice of `auto`, and the reason for it in one line."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,14 @@ _LACKS = {"triton": ("bits",)}  # options that a backend does not have, None whe
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA on Linux, a GPU under WSL, AMD
 
 
+NEEDS = {
+    "float32": "all backends have it",
+    "tf32": "tf32 is triton's",
+    "bfloat16": "bfloat16 is native's, for negative-sampling and nce, on processors with AVX512-BF16 (AMD Zen 4 and "
+    "later; Intel Cooper Lake, Sapphire Rapids and later Xeons)",
+}
+
+
 @dataclass(frozen=True)
 class Choice:
     """A backend that can run here, the device it runs on, and why it was taken."""
@@ -25,6 +33,7 @@ class Choice:
     name: str
     device: str
     reason: str
+    precision: str = "float32"  # of products
 
 
 def module_of(name: str) -> Any:
@@ -70,7 +79,19 @@ def choose(config: Config) -> Choice:
     if config.backend == "auto" and lacks is not None:
         choice = Choice("torch", _torch_device(choice.device), f"{choice.reason}, but {choice.name} has no {lacks}")
     require(choice, config)
-    return choice
+    return replace(choice, precision=_precision(choice, config))
+
+
+def _precision(choice: Choice, config: Config) -> str:
+    able: tuple[str, ...] = module_of(choice.name).precisions(config.objective)
+    if config.precision == "auto":
+        return able[0]
+    if config.precision not in able:
+        raise InputError(
+            f"the {choice.name} backend has no {config.precision} for {config.objective} here, only "
+            f"{' and '.join(able)}: {NEEDS[config.precision]}; drop precision for the fastest that there is"
+        )
+    return config.precision
 
 
 def require(choice: Choice, config: Config) -> None:
@@ -187,9 +208,9 @@ def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDAr
 
     Raises InputError if memory is too small, or for what the backend or its device cannot do.
     """
-    module = module_of(choice.name)
+    options = {"device": choice.device, "workers": workers, "precision": choice.precision}
     try:
-        return cast("Step", module.create_step(job, w_in, w_out, device=choice.device, workers=workers))
+        return cast("Step", module_of(choice.name).create_step(job, w_in, w_out, **options))
     except Unsupported as error:
         raise InputError(str(error)) from error
     except MemoryError as error:

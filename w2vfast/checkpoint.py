@@ -43,7 +43,6 @@ from w2vfast.vectors import all_finite
 
 FORMAT = "w2vfast checkpoint"
 VERSION = 1
-PRECISION = "float32"
 NAME = "checkpoint-" + "[0-9]" * 8
 _NAME_LENGTH = len("checkpoint-") + 8
 GENERATIONS = 2
@@ -52,8 +51,16 @@ GENERATIONS = 2
 FREE = {"epochs", "workers", "checkpoint", "checkpoint_every", "resume", "cache_dir", "cache_above", "save_vocab"}
 FREE |= {"backend", "device", "classes", "targets", "read_vocab", "rank_timeout"}
 TOLD = ("version", "backend", "build", "precision")
-COUNTS = dict.fromkeys(("tile", "shared_negatives", "tokens_in_flight", "chunk_size"), int)  # of the settings
-CHOSEN = ("tile", "shared_negatives", "row_cap", "chunk_size")  # of the settings; a run goes on with those it had
+COUNTS = dict.fromkeys(
+    ("tile", "shared_negatives", "early_negatives", "tokens_in_flight", "chunk_size"), int
+)  # of the settings
+CHOSEN = (
+    "tile",
+    "shared_negatives",
+    "early_negatives",
+    "row_cap",
+    "chunk_size",
+)  # of the settings; a run goes on with those it had
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +100,7 @@ class Checkpoint:
             for name, value in now.items()
             if value not in (asked.get(name), chosen.get(name))
         ]
-        for name, value in (("backend", choice.name), ("precision", PRECISION)):
+        for name, value in (("backend", choice.name), ("precision", choice.precision)):
             if self.about[name] != value:
                 found.append((name, self.about[name], value))
         parts = len(self.about.get("parts", [None]))
@@ -135,10 +142,10 @@ class Checkpoint:
             _check(had, COUNTS)
         except (KeyError, TypeError, ValueError) as error:
             raise self._unusable(error) from error
-        tile, negatives = had["tile"], had["shared_negatives"]
+        tile, negatives, early = had["tile"], had["shared_negatives"], had["early_negatives"]
         if choice.name == "native" and not config.deterministic:
-            return TileSettings(tile, negatives, tile * config.workers, had["row_cap"], config.workers > 1)
-        return TileSettings(tile, negatives, had["tokens_in_flight"], had["row_cap"], had["static_cap"])
+            return TileSettings(tile, negatives, early, tile * config.workers, had["row_cap"], config.workers > 1)
+        return TileSettings(tile, negatives, early, had["tokens_in_flight"], had["row_cap"], had["static_cap"])
 
     def read(self) -> Contents:
         """Return what goes on, arrays that may be trained in place. Raises InputError if it has become unreadable."""
@@ -190,7 +197,7 @@ class Folder:
             "version": __version__,
             "backend": choice.name,
             "build": backends.build_of(choice.name),
-            "precision": PRECISION,
+            "precision": choice.precision,
             "asked": asdict(config),
             "settings": settings,
             "corpus": corpus,

@@ -26,6 +26,7 @@ ObjectiveName = Literal[
 Code = Literal["plain", "hybrid", "ecc", "hybrid-ecc"]
 Preset = Literal["quality", "fast"]
 Bits = Literal[1, 2, 8]
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 CACHE_ABOVE = 1 << 25  # bytes; memory stays about that of the tables, whatever the corpus
 HIERARCHICAL = "hierarchical-softmax"
@@ -220,10 +221,23 @@ class Config:
         "quality: on a par with gensim; fast: fewer negatives a token (README says what it costs and gains)",
         objectives=DRAWN,
     )
+    precision: Precision = option(
+        "auto",
+        "what products are computed in, sums and tables being float32: float32, tf32 (triton) or bfloat16 (native, on "
+        "processors with AVX512-BF16); auto takes the fastest of the backend that was measured to cost no quality",
+    )
     tile: int | None = option(None, "T, centres that share negatives", minimum=1, maximum=512, hidden_default="chosen")
     shared_negatives: int | None = option(
         None,
         "N, negatives shared by a tile",
+        minimum=1,
+        maximum=1024,
+        hidden_default="chosen",
+        objectives=DRAWN,
+    )
+    early_negatives: int | None = option(
+        None,
+        "N in the first half of a run: fewer are faster, and the second half makes up for them",
         minimum=1,
         maximum=1024,
         hidden_default="chosen",
@@ -315,8 +329,14 @@ class Config:
             raise InputError(f"code_words is for hybrid codes: it does not go with code {self.code}")
         if self.objective == "margin" and self.mode != "sg":
             raise InputError("margin mines hard negatives of a centre word: it needs mode sg (skip-gram)")
-        if self.mined_share == 1 and (self.shared_negatives is not None or self.ns_exponent != type(self).ns_exponent):
-            raise InputError("mined_share 1 draws no words: leave shared_negatives and ns_exponent out, or lower it")
+        if self.mined_share == 1 and (
+            self.shared_negatives is not None
+            or self.early_negatives is not None
+            or self.ns_exponent != type(self).ns_exponent
+        ):
+            raise InputError(
+                "mined_share 1 draws no words: leave shared_negatives, early_negatives and ns_exponent out, or lower it"
+            )
         if (self.targets is None) == (self.objective == "von-mises-fisher"):
             raise InputError("von-mises-fisher predicts given vectors: name a file of them with --targets")
         if self.eval_every is None and (self.keep_best or self.patience is not None):

@@ -23,8 +23,8 @@ from w2vfast.vectors import all_finite
 
 # Options that gensim's class does not have; they are a model's attributes of the same names.
 EXTRAS = (
-    *("backend", "device", "preset", "objective", "log_z", "tile", "shared_negatives", "tokens_in_flight", "cap"),
-    *("cache_dir", "cache_above", "force", "deterministic"),
+    *("backend", "device", "preset", "objective", "log_z", "tile", "shared_negatives", "early_negatives"),
+    *("precision", "tokens_in_flight", "cap", "cache_dir", "cache_above", "force", "deterministic"),
 )
 # Objectives that gensim's arrays cannot hold, or that need what its arguments cannot say; and why.
 REFUSED = {
@@ -103,8 +103,9 @@ class Place:
 class Training:
     """What one call of a model's `train` keeps from epoch to epoch."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, whole: bool = True) -> None:
+        """Begin a call that trains a `whole` run, or part of one: then nothing goes by how much of it is done."""
+        self._model, self._whole = model, whole
         fresh = np.random.SeedSequence().generate_state(1, np.uint64)[0]
         self.seed = int(fresh if model.seed is None else model.seed)
         self._made: tuple[Config, NDArray[np.int64], NDArray[np.float64], Work] | None = None
@@ -186,19 +187,22 @@ class Training:
         order = plan.chunk_order(chunk_count(job, tokens), self.seed, model.draw_epochs)
         place = start.chunks
         self._pace = pace = self._pace or Pace(job.chunks_in_group)
+        total = config.epochs * expected
+        early = work.early_chunks(start.epoch * expected + before, total) if self._whole else 0
         while place < len(order):
             began = time.perf_counter()
-            chunks = np.ascontiguousarray(order[place : place + pace.chunks])
+            stop = min(place + pace.chunks, early) if place < early else place + pace.chunks
+            chunks = np.ascontiguousarray(order[place:stop])
             ranks = place + np.arange(len(chunks), dtype=np.int64)
             done = step.train(
                 Visit(
                     chunks=chunks,
                     done=start.epoch * expected + before + ranks * job.chunk_size,
-                    total=config.epochs * expected,
+                    total=total,
                     start_rate=max(start_rate, end_rate),  # as in gensim, a rate below the end's is raised to it
                     end_rate=end_rate,
                     draw_epoch=model.draw_epochs,
-                    shared_words=work.shared_words,
+                    shared_words=work.early_words if place < early else work.shared_words,
                 )
             )
             if not np.isfinite(done.loss):

@@ -1,7 +1,8 @@
 """From a corpus and a config to what a backend is given: tile sizes, thresholds, static weights, the Job."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,27 @@ from w2vfast.corpus import EncodedCorpus
 from w2vfast.kernels.contract import Job, Objective
 from w2vfast.kernels.huffman import Tree
 from w2vfast.kernels.levels import levels_of
-from w2vfast.tiles import TileSettings
+from w2vfast.tiles import EARLY_SHARE, TileSettings
 from w2vfast.vectors import BLOCK_ROWS
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A job, and the number of shared words a tile that visits ask for."""
+    """A job, and the numbers of shared words a tile that visits ask for."""
 
     job: Job
     shared_words: int  # N
+    early_words: int  # N in the first part of a run
+
+    def early_chunks(self, done: int, total: int) -> int:
+        """Return how many of the chunks that follow on `done` of a run's `total` tokens have the early N.
+
+        Whole groups of chunks; the answer may be more than there are.
+        """
+        if self.early_words == self.shared_words:
+            return 0
+        left = math.ceil((EARLY_SHARE * total - done) / self.job.chunk_size)
+        return max(0, left) // self.job.chunks_in_group * self.job.chunks_in_group
 
 
 def prepare(
@@ -37,6 +49,8 @@ def prepare(
     if settings is None:
         trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs / ranks
         settings = tiles.choose(config, choice.name, choice.device, trained, tokens, len(counts))
+        if ranks > 1 and config.early_negatives is None:  # what ranks lose was measured without
+            settings = replace(settings, early_negatives=settings.shared_negatives)
     return make(corpus.tokens, counts, keep, config, settings, corpus.vocab.words)
 
 
@@ -76,7 +90,9 @@ def make(
         chunk_size=plan.chunk_size(len(tokens), config.window),
         seed=config.seed,
     )
-    return Work(job, settings.shared_negatives if objective.noise is not None else 0)
+    if objective.noise is None:
+        return Work(job, 0, 0)
+    return Work(job, settings.shared_negatives, settings.early_negatives)
 
 
 def word_vectors(job: Job, w_in: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -58,6 +58,7 @@ class _Call:
         # A file's path, the dictionary that it was encoded with and its length then, and what it holds.
         self.file: tuple[str, Mapping[Any, int], int, gensim_corpus.FileTokens] | None = None
         self.training: Training | None = None
+        self.whole = True  # whether `train` goes on to the learning rate at which the model ends
         self.checkpoints: Checkpoints | None = None
         self.warned = False
 
@@ -81,8 +82,8 @@ class Word2Vec(AfterGensim):
 
     The arguments of gensim's class mean what they mean there. Besides, by keyword only: `backend` ("auto", "triton",
     "native", "torch"), `device`, `preset` ("quality", "fast"), `objective`, `log_z`, `tile`, `shared_negatives`,
-    `tokens_in_flight`, `cap`, `cache_dir`, `cache_above`, `force` and `deterministic`: the options of
-    `w2vfast.Config` of these names.
+    `early_negatives`, `precision`, `tokens_in_flight`, `cap`, `cache_dir`, `cache_above`, `force` and `deterministic`:
+    the options of `w2vfast.Config` of these names.
     `loss_per_epoch` is the mean loss of a pair in each epoch since the vectors were made.
 
     `objective` is "negative-sampling", "nce", "sampled-softmax" or "softmax", whose output table is `syn1neg`;
@@ -96,7 +97,8 @@ class Word2Vec(AfterGensim):
     # For models that gensim made, or an older version of this class.
     backend, device, preset = Config.backend, Config.device, Config.preset
     objective, log_z, cap = Config.objective, Config.log_z, Config.cap
-    tile, shared_negatives, tokens_in_flight = Config.tile, Config.shared_negatives, Config.tokens_in_flight
+    tile, shared_negatives, early_negatives = Config.tile, Config.shared_negatives, Config.early_negatives
+    precision, tokens_in_flight = Config.precision, Config.tokens_in_flight
     cache_dir, cache_above, force = Config.cache_dir, Config.cache_above, Config.force
     deterministic = Config.deterministic
     draw_epochs = 0  # epochs that random numbers were drawn for since the vectors were made: no two draw the same
@@ -141,6 +143,8 @@ class Word2Vec(AfterGensim):
         log_z: float = Config.log_z,
         tile: int | None = Config.tile,
         shared_negatives: int | None = Config.shared_negatives,
+        early_negatives: int | None = Config.early_negatives,
+        precision: str = Config.precision,
         tokens_in_flight: int | None = Config.tokens_in_flight,
         cap: float = Config.cap,
         cache_dir: str | None = Config.cache_dir,
@@ -331,6 +335,7 @@ class Word2Vec(AfterGensim):
         """
         self._call = call = self._call or _Call()
         call.checkpoints = gensim_checkpoints.of(callbacks)
+        call.whole = not end_alpha or end_alpha == self.min_alpha
         try:
             trained: tuple[int, int] = super().train(
                 corpus_iterable=corpus_iterable,
@@ -356,7 +361,7 @@ class Word2Vec(AfterGensim):
     def begin_training(self) -> Training:
         """Return what this call of `train` keeps from epoch to epoch; for callbacks that write checkpoints."""
         self._call = call = self._call or _Call()
-        call.training = call.training or Training(self)
+        call.training = call.training or Training(self, call.whole)
         return call.training
 
     def _is_passed_over(self, epoch: int) -> bool:

@@ -157,6 +157,9 @@ class Run:
         """
         epoch, place = self.state.epoch, self.state.place
         stop = min(place + self._pace.chunks, self._chunks if until is None else until)
+        early = self._early_chunks(epoch)
+        if place < early:
+            stop = min(stop, early)
         began = time.perf_counter()
         chunks = np.ascontiguousarray(self._order_of(epoch)[place:stop])
         done = self._step.train(self._visit(epoch, place, chunks))
@@ -207,8 +210,12 @@ class Run:
             start_rate=config.alpha,
             end_rate=config.min_alpha,
             draw_epoch=epoch,
-            shared_words=self._work.shared_words,
+            shared_words=self._work.early_words if place < self._early_chunks(epoch) else self._work.shared_words,
         )
+
+    def _early_chunks(self, epoch: int) -> int:
+        n = len(self._job.tokens)
+        return self._work.early_chunks(epoch * n, self._config.epochs * n)
 
     def _after(self, chunks: NDArray[np.int64], done: StepResult) -> RunState:
         """Return the state with these chunks trained."""

@@ -51,6 +51,9 @@ TREE_TILE = 128
 # (T, N) of --preset fast: past the bounds above, so quality gives a little (measured in benchmarks/results.csv; "Tile
 # length and shared words", "CBOW").
 FAST = {"sg": (64, 16), "cbow": (64, 8)}
+# The part of a run that has early_negatives: half of them cost skip-gram nothing there, in the settings that were
+# measured. ("Negatives that grow")
+EARLY_SHARE = 0.5
 # Tokens computed from one snapshot: as many as a batch needs to be worth its overhead on a CPU, a grid to fill a GPU.
 # ("Tokens in flight")
 MOST_IN_FLIGHT_CPU = 4096
@@ -64,10 +67,11 @@ MOST_CHANGES = 1 << 28
 
 @dataclass(frozen=True)
 class TileSettings:
-    """T, N, the tokens in flight, and what of the row cap's two counts a backend uses."""
+    """T, N (in a run's first part too), the tokens in flight, and what of the row cap's two counts a backend uses."""
 
     tile: int
     shared_negatives: int
+    early_negatives: int
     tokens_in_flight: int
     row_cap: Literal["tile", "batch"]
     static_cap: bool
@@ -99,6 +103,7 @@ def choose(
         least = SAMPLED_SOFTMAX_NEGATIVES if config.objective == "sampled-softmax" else least
         needed = lump(config, max(tile or 0, TILE[backend]), 1) / LARGEST_LUMP[config.mode][backend]
         negatives = min(1024, max(least, NEGATIVES_STEP * math.ceil(needed / NEGATIVES_STEP - 1e-9)))
+    early = config.early_negatives or (negatives // 2 if _grow(config, backend, small, negatives) else negatives)
     if tile is None and wide and config.mode == "sg":
         tile = WIDE_WINDOW_TILE
     if tile is None and config.objective == "softmax":
@@ -110,7 +115,7 @@ def choose(
     if backend == "native" and config.deterministic:
         most = min(MOST_IN_FLIGHT_NATIVE // tile, _most_whole_tables(config, vocabulary))
         in_flight = config.tokens_in_flight or min(most * tile, bound)
-        return TileSettings(tile, negatives, max(tile, in_flight // tile * tile), "batch", False)
+        return TileSettings(tile, negatives, early, max(tile, in_flight // tile * tile), "batch", False)
     if backend == "native":
         in_flight = tile * config.workers
         if config.tokens_in_flight not in (None, in_flight):
@@ -118,13 +123,26 @@ def choose(
                 f"the native backend keeps one tile a worker in flight ({in_flight} tokens): "
                 "drop --tokens-in-flight, or take --deterministic or the torch backend"
             )
-        return TileSettings(tile, negatives, in_flight, "tile", config.workers > 1)
+        return TileSettings(tile, negatives, early, in_flight, "tile", config.workers > 1)
     most = MOST_IN_FLIGHT_GPU if backend == "triton" or device != "cpu" else MOST_IN_FLIGHT_CPU
     in_flight = config.tokens_in_flight or min(most, bound)
     in_flight = max(tile, in_flight // tile * tile)
     if backend == "triton":
-        return TileSettings(tile, negatives, in_flight, "tile", True)
-    return TileSettings(tile, negatives, in_flight, "batch", False)
+        return TileSettings(tile, negatives, early, in_flight, "tile", True)
+    return TileSettings(tile, negatives, early, in_flight, "batch", False)
+
+
+def _grow(config: Config, backend: str, small: bool, negatives: int) -> bool:
+    """Return whether N grows by itself: where that was measured, and the run's end is known."""
+    return (
+        (backend, config.mode, config.objective, config.preset) == ("native", "sg", "negative-sampling", "quality")
+        and negatives == LEAST_NEGATIVES["sg"]
+        and config.shared_negatives is None
+        and not small
+        and config.window < WIDE_WINDOW
+        and not config.keep_best
+        and config.patience is None
+    )
 
 
 def _most_whole_tables(config: Config, vocabulary: int) -> int:

@@ -431,10 +431,12 @@ def _resolved_settings(config: Config, work: Work, choice: backends.Choice) -> d
     job = work.job
     chosen = {
         "device": choice.device,
+        "precision": choice.precision,
         "negative": config.negatives,
         "workers": backends.threads(choice, config),
         "tile": job.tile,
         "shared_negatives": work.shared_words,
+        "early_negatives": work.early_words,
         "tokens_in_flight": job.tokens_in_flight,
         "row_cap": job.row_cap,
         "static_cap": job.in_weight is not None,

@@ -154,6 +154,15 @@ const char *best_build() {
 #endif
 }
 
+// Whether it multiplies bfloat16 too.
+bool has_bfloat16() {
+#if defined(__x86_64__)
+    return std::strcmp(best_build(), "avx512") == 0 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
 }  // namespace
 
 PYBIND11_MODULE(W2V_MODULE, m) {
@@ -161,6 +170,7 @@ PYBIND11_MODULE(W2V_MODULE, m) {
     m.attr("lanes") = w2v::LANES;
     m.attr("compiler") = __VERSION__;
     m.def("best_build", &best_build);
+    m.def("has_bfloat16", &has_bfloat16);
     m.def("sigmoid", &sigmoid);
     py::list objectives;
     for (const w2v::ObjectiveEntry &entry : w2v::OBJECTIVES) objectives.append(entry.name);

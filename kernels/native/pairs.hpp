@@ -80,7 +80,7 @@ struct PairList {
 constexpr int DOTS = 4;  // at a time: as many pairs of pointers as the integer registers hold
 
 // out[p] = a[row[p]] . b[col[p]]; out has room for whole groups of LANES.
-template <class Tick>
+template <class Product = Floats, class Tick>
 inline void pair_dots(
     const PairList &pairs, const float *__restrict a, int ld_a, const float *__restrict b, int ld_b, int vectors,
     float *__restrict out, Tick &&tick
@@ -99,12 +99,12 @@ inline void pair_dots(
                 for (int v = 0; v < vectors; ++v) {
                     const Vec common = held(load(x[0] + v * LANES));
 #pragma GCC unroll 4
-                    for (int j = 0; j < DOTS; ++j) acc[j] += common * load(y[j] + v * LANES);
+                    for (int j = 0; j < DOTS; ++j) acc[j] = Product::add(acc[j], common, load(y[j] + v * LANES));
                 }
             } else {
                 for (int v = 0; v < vectors; ++v) {
 #pragma GCC unroll 4
-                    for (int j = 0; j < DOTS; ++j) acc[j] += load(x[j] + v * LANES) * load(y[j] + v * LANES);
+                    for (int j = 0; j < DOTS; ++j) acc[j] = Product::add(acc[j], load(x[j] + v * LANES), load(y[j] + v * LANES));
                 }
             }
 #pragma GCC unroll 4

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "inputs.hpp"
+#include "products.hpp"
 
 namespace w2v {
 
@@ -19,10 +20,7 @@ struct GroupedColumns {};
 // Adds to W_out what the rows teach their columns; gradients stand where the scores stood.
 inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
     const PairList &own = tile.own;
-    rank_update(
-        w.shared_score.data(), 1, w.ld_shared, tile.shared, tile.rows, w.left.data(), w.ld, w.vectors,
-        w.step_columns.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
-    );
+    step_shared(w, tile, ahead);
     ahead.finish();
     const float *g = w.own_score.data();
     const auto shared_weight = [&](int c) { return c < tile.shared ? w.shared_weight.data()[c] : 0.0f; };
@@ -52,21 +50,10 @@ inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Columns &
     read_rows(w, w.w_out, tile.column_id, tile.columns, w.right);
     Input::make(job, w, tile, ahead);
 
-    const int D = static_cast<int>(w.D);
-    transpose_rows(w.right.data(), w.ld, tile.shared, D, w.panel.data(), w.ld_shared);
-    scores(
-        w.left.data(), w.ld, tile.rows, w.panel.data(), w.ld_shared, w.shared_vectors(tile), D, w.shared_score.data(),
-        w.ld_shared, [&] { ahead.tick(SCORES_AHEAD); }
-    );
-    pair_dots(
-        own, w.left.data(), w.ld, w.right.data(), w.ld, w.vectors, w.own_score.data(), [&] { ahead.tick(PAIRS_AHEAD); }
-    );
+    score_tile(w, tile, ahead);
     float loss = columns.gradients(w, tile);
 
-    rank_update(
-        w.shared_score.data(), w.ld_shared, 1, tile.rows, tile.shared, w.right.data(), w.ld, w.vectors,
-        w.step_left.data(), w.ld, [&] { ahead.tick(UPDATE_AHEAD); }
-    );
+    step_rows(w, tile, ahead);
     const float *g = w.own_score.data();
     for (int s = 0, p = 0; own.count > 0 && s < own.segments; p = own.segment_end[s++]) {
         const auto weight = [&](int i) { return g[p + i]; };

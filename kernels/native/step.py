@@ -1,8 +1,9 @@
 """The native CPU backend's Step: picks the widest build that this processor runs, and checks its input.
 
-The builds differ in speed and in the last bits of a float, not in what they compute. Threads share the tables in place
-and each takes the next chunk (kernels/native/table.hpp has the argument why that is safe); one worker is reproducible
-bit for bit. With `row_cap` "batch" any number of workers is: they compute batches from one snapshot (batch.hpp).
+The builds differ in speed and in the last bits of a float, not in what they compute; one more rounds what it multiplies
+to bfloat16. Threads share the tables in place and each takes the next chunk (kernels/native/table.hpp has the argument
+why that is safe); one worker is reproducible bit for bit. With `row_cap` "batch" any number of workers is: they compute
+batches from one snapshot (batch.hpp).
 """
 
 import importlib
@@ -17,7 +18,8 @@ from w2vfast.kernels.contract import ChunkPlan, Job, Objective, StepResult, Visi
 from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.mapped import is_mapped
 
-BUILDS = ("base", "avx2", "avx512")  # each runs where the next one does
+BUILDS = ("base", "avx2", "avx512")  # in float32; each runs where the next one does
+BFLOAT16_BUILD = "avx512bf16"
 MAX_VECTOR_SIZE = 65_536
 MAX_TILE = 4096
 MAX_WINDOW = 4096
@@ -49,6 +51,15 @@ def runnable_builds() -> list[str]:
     return present
 
 
+def precisions(objective: str) -> tuple[str, ...]:
+    """Return what this processor's builds can multiply in, the fastest first."""
+    try:
+        able = _module("base").has_bfloat16() and objective in _module(BFLOAT16_BUILD).objectives
+    except ImportError:
+        able = False
+    return ("bfloat16", "float32") if able else ("float32",)
+
+
 def compiler() -> str:
     """Return the version of the compiler that made the builds, as it names itself."""
     return str(_module("base").compiler)
@@ -66,13 +77,15 @@ def create_step(
     *,
     device: str = "cpu",
     workers: int = 1,
+    precision: str = "float32",
     build: str | None = None,
     poison: bool = False,
 ) -> "NativeStep":
     """Return a step that updates the given tables in place with `workers` threads.
 
-    The tables are float32 [V, D], C-contiguous and writable. `build` forces one of `runnable_builds()` and `poison`
-    fills the tiles' buffers with NaN before each tile; both are for tests. Raises ValueError for what it cannot honour.
+    The tables are float32 [V, D], C-contiguous and writable. `precision` is one of `precisions(objective)`. `build`
+    forces one of `runnable_builds()` and `poison` fills the tiles' buffers with NaN before each tile; both are for
+    tests. Raises ValueError for what it cannot honour.
     """
     contract.check(job, w_in, w_out)
     if device != "cpu":
@@ -95,6 +108,10 @@ def create_step(
     builds = runnable_builds()
     if build is not None and build not in builds:
         raise ValueError(f"build {build!r} cannot run here; {', '.join(builds)} can")
+    if precision not in precisions(job.objective.name):
+        raise ValueError(f"{job.objective.name} has no products in {precision} here")
+    if precision == "bfloat16":
+        build = BFLOAT16_BUILD
     return NativeStep(job, w_in, w_out, workers, build or builds[-1], poison)
 
 

@@ -5,7 +5,7 @@
 // target that is also shared is the same column.
 #pragma once
 
-#include "buffers.hpp"
+#include "bfloat16.hpp"
 #include "dense.hpp"
 #include "numbering.hpp"
 #include "pairs.hpp"
@@ -100,6 +100,7 @@ struct Workspace {
     Buffer shared_weight, column_factor;  // [ld_shared]: a shared column's summed weight; a factor of its weights
     Buffer input_share;                 // [rows] of the row's step that each input receives
     Buffer scratch;                     // what an objective with a step of its own sizes for itself
+    Halves halves;                      // operands rounded to bfloat16, where the build has them
 
     Workspace(const Job &job, const TileShape &shape)
         : w_in(job.w_in, job.in_weight, job.in_scale, job.D, static_cast<float>(job.cap), job.contended, job.levels),
@@ -108,9 +109,10 @@ struct Workspace {
           ld(padded(job.D)),
           vectors(vectors_of(job.D)),
           ld_shared(padded(shape.shared)),
-          sum_blocks(vectors) {
+          sum_blocks(vectors),
+          halves(job.D, ld, whole_blocks(shape.tokens), shape.columns, ld_shared) {
         const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_shared);
-        const size_t rows = (shape.tokens / SCORE_ROWS + 1) * SCORE_ROWS;
+        const size_t rows = static_cast<size_t>(whole_blocks(shape.tokens));
         if (job.cbow) input.resize(shape.inputs * row);
         left.resize(rows * row);
         right.resize(shape.columns * row);
@@ -126,6 +128,9 @@ struct Workspace {
         input_share.resize(shape.tokens);
     }
 
+    // Rows that `scores` computes for so many.
+    static int whole_blocks(int rows) { return (rows / SCORE_ROWS + 1) * SCORE_ROWS; }
+
     // Fills with NaN all that a tile must not read before it is written: for tests.
     void poison() {
         const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -139,6 +144,7 @@ struct Workspace {
         ) {
             std::fill(flat->data(), flat->data() + flat->size(), nan);
         }
+        halves.each_buffer([&](Buffer &each) { std::fill(each.data(), each.data() + each.size(), nan); });
     }
 
     float *row(Buffer &rows, int r) { return rows.data() + static_cast<size_t>(r) * ld; }

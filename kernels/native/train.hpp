@@ -150,16 +150,18 @@ struct ObjectiveEntry {
     std::unique_ptr<Workers> (*workers)(const Fields &, int64_t V);
 };
 
-// Every objective of this backend, by the name of its value in Python.
+// Every objective of this backend, by the name of its value in Python; in bfloat16 those whose products are all a tile's.
 constexpr ObjectiveEntry OBJECTIVES[] = {
     {"negative-sampling", workers_of<NegativeSampling>},
     {"nce", workers_of<Nce>},
+#if !defined(__AVX512BF16__)
     {"hierarchical-softmax", workers_of<HierarchicalSoftmax>},
     {"hierarchical-softmax,negative-sampling", workers_of<HierarchicalSoftmaxNegativeSampling>},
     {"class-softmax", workers_of<ClassSoftmax>},
     {"binary-code", workers_of<BinaryCode>},
     {"sampled-softmax", workers_of<SampledSoftmax>},
     {"softmax", workers_of<Softmax>},
+#endif
 };
 
 inline std::unique_ptr<Workers> workers_for(const std::string &objective, const Fields &fields, int64_t V) {

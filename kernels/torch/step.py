@@ -37,14 +37,28 @@ def objectives() -> tuple[str, ...]:
     return tuple(contract.objective_of(module.name) for module in pkgutil.iter_modules(objective_files.__path__))
 
 
+def precisions(objective: str) -> tuple[str, ...]:
+    """Return what products can be computed in."""
+    return ("float32",)
+
+
 def create_step(
-    job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating], *, device: str = "cpu", workers: int = 1
+    job: Job,
+    w_in: NDArray[np.floating],
+    w_out: NDArray[np.floating],
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    precision: str = "float32",
 ) -> "TorchStep":
     """Return a step on `device` ("cpu", "cuda", "mps"); on the CPU it updates the given tables in place.
 
-    `workers` sets torch's threads, which are the process's. The tables are float32 or float64 [V, D].
+    `workers` sets torch's threads, which are the process's. The tables are float32 or float64 [V, D], and products
+    have their precision. Raises ValueError for another.
     """
     contract.check(job, w_in, w_out)
+    if precision not in precisions(job.objective.name):
+        raise ValueError(f"the torch backend has no products in {precision}")
     if device == "cpu":
         torch.set_num_threads(workers)
     return TorchStep(job, w_in, w_out, torch.device(device))

@@ -15,7 +15,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,6 +54,11 @@ def objectives() -> tuple[str, ...]:
     return tuple(module.name.replace("_", "-") for module in pkgutil.iter_modules(objective_files.__path__))
 
 
+def precisions(objective: str) -> tuple[str, ...]:
+    """Return what products can be computed in, the fastest first."""
+    return ("tf32", "float32")
+
+
 def objective_file(name: str) -> Any:
     """Return the module of an objective; it imports triton."""
     return importlib.import_module(f"w2vfast.kernels.triton.objectives.{name.replace('-', '_')}")
@@ -88,7 +93,7 @@ def create_step(
     *,
     device: str | None = None,
     workers: int = 1,
-    precision: Precision = "tf32",
+    precision: Precision | Literal["float32"] = "tf32",
     token_memory: int | None = None,
     stream_tokens: int = STREAM_TOKENS,
     tuned: Tuning | None = None,
@@ -98,8 +103,9 @@ def create_step(
     `w_in` and `w_out` are float32 [V, D]; `tables()` copies the trained ones back into them. `device` is "cuda",
     "cuda:1", ... or "interpreter"; None is "cuda", the current GPU. `workers` is not used: the grid is
     `job.tiles_in_flight`, or what the GPU runs at once if that is less.
-    `precision` is that of the products: tf32 (tensor cores), or ieee for parity. `token_memory` is how many bytes the
-    corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at a time.
+    `precision` is that of the products: tf32 (tensor cores) or float32, which Triton calls ieee. `token_memory` is how
+    many bytes the corpus may take on the GPU, all that is free by default; a longer one is streamed, `stream_tokens` at
+    a time.
     `tuned` stands in for what config.py chooses for the GPU.
     Raises Unsupported (a ValueError) for what the kernels cannot honour or a GPU that cannot run them, MemoryError,
     before any allocation, where the GPU is too small.
@@ -118,7 +124,8 @@ def create_step(
         chosen = tuning(10 * major + minor if torch.version.hip is None else None)
     chosen = tuned or chosen
     _check_supported(job, chosen)
-    return TritonStep(job, w_in, w_out, where, chosen, precision, token_memory, stream_tokens)
+    products: Precision = "ieee" if precision == "float32" else precision
+    return TritonStep(job, w_in, w_out, where, chosen, products, token_memory, stream_tokens)
 
 
 def _check_tables(w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> None:
