@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 CPUINFO = Path("/proc/cpuinfo")
+SIDE = 768  # of the matrices whose product is timed
 # The column of a row, and what /proc/cpuinfo calls it on x86 and on ARM.
 COLUMNS = {
     "cpu_vendor": ("vendor_id", "CPU implementer"),
@@ -95,10 +97,22 @@ def sgemm_peak(seconds: float = 1.0) -> float:
     It is taken in a process of its own: OpenBLAS picks threads and kernel when it is loaded, and the peak is that of
     the processor's own kernel.
     """
+    return _apart(f"time_sgemm({seconds})")
+
+
+def bfloat16_peak(seconds: float = 1.0) -> float | None:
+    """Return the same of PyTorch's product of bfloat16 matrices; None where the processor has none."""
+    if "avx512_bf16" not in _fields(CPUINFO).get("flags", "").split():
+        return None
+    return _apart(f"time_bfloat16({seconds})")
+
+
+def _apart(call: str) -> float:
+    """Return what a function of this module gives in a process of its own, with one thread."""
     unset = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     done = subprocess.run(
-        [sys.executable, "-c", f"import machine; print(machine.time_sgemm({seconds}))"],
+        [sys.executable, "-c", f"import machine; print(machine.{call})"],
         cwd=Path(__file__).parent,
         env=environment | {"OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
@@ -110,14 +124,25 @@ def sgemm_peak(seconds: float = 1.0) -> float:
 
 def time_sgemm(seconds: float) -> float:
     """Return the best GFLOP/s of a CPU second that this process reaches within `seconds`."""
-    a = np.ones((768, 768), np.float32)
+    return _best(np.ones((SIDE, SIDE), np.float32), seconds)
+
+
+def time_bfloat16(seconds: float) -> float:
+    """Return the same for PyTorch's matrices of bfloat16."""
+    import torch
+
+    torch.set_num_threads(1)
+    return _best(torch.ones(SIDE, SIDE, dtype=torch.bfloat16), seconds)
+
+
+def _best(a: Any, seconds: float) -> float:
     best = 0.0
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop:
         begin = time.process_time()
         for _ in range(5):
             a @ a
-        best = max(best, 5 * 2 * 768**3 / (time.process_time() - begin) / 1e9)
+        best = max(best, 5 * 2 * SIDE**3 / (time.process_time() - begin) / 1e9)
     return best
 
 

@@ -256,7 +256,7 @@ def useful_gflops(case: Case, account: dict[str, Any], words_per_cpu_second: flo
         return None
     epochs, settings = trainers.epochs_visited(account), account["settings"]
     rows = account["tokens"]["trained"] / epochs
-    pairs, N = account["pairs"] / epochs, settings["shared_negatives"]
+    pairs, N = account["pairs"] / epochs, speed.mean_negatives(settings)
     if settings["objective"] == "softmax":
         pairs, N = 0, account["vocabulary_size"]
     elif settings["objective"] not in (BASE, "nce", "sampled-softmax"):

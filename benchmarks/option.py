@@ -53,7 +53,7 @@ def measure(corpus: Path, backend: str, option: str, value: Any, settings: dict[
         "words_per_cpu_second": round(figures.words_per_cpu_second),
         "against_first": "",
         "loss": round(account["loss_per_epoch"][-1], 5),
-        **{name: round(scores[name], 2) for name in MEASURES},
+        **{name: "" if scores[name] is None else round(scores[name], 2) for name in MEASURES},
         "machine": machine.processor(),
     }
 

@@ -33,12 +33,13 @@ from w2vfast.command import Parser, add_options, config_of, exit_code
 from w2vfast.eval import trainers
 from w2vfast.eval.quality import MEASURES, quality
 from w2vfast.eval.trainers import GENSIM
+from w2vfast.tiles import EARLY_SHARE
 
 FAST = "-fast"  # native-fast: the native backend with --preset fast
 DEFAULT_CSV = Path(__file__).with_name("results.csv")
 # Options of Config that all runs have, and those that w2vfast's may be given.
 OPTIONS = ("vector_size", "window", "negative", "sample", "min_count", "alpha", "epochs")
-OWN_OPTIONS = ("tile", "shared_negatives", "tokens_in_flight")
+OWN_OPTIONS = ("tile", "shared_negatives", "early_negatives", "tokens_in_flight", "precision")
 # Columns of a row that come from a run's figures.
 FIGURES = (
     *("words_per_cpu_second", "words_per_second", "scan_words_per_cpu_second", "train_seconds", "total_seconds"),
@@ -109,6 +110,7 @@ def summarise(trainer: str, arguments: argparse.Namespace, mode: str, workers: i
     row |= machine.identity()
     row["device"] = settings.get("device", "cpu")
     row["sgemm_gflops"] = round(arguments.sgemm_gflops, 1)
+    row["bfloat16_gflops"] = "" if arguments.bfloat16_gflops is None else round(arguments.bfloat16_gflops, 1)
     visited = [(run["account"], trainers.epochs_visited(run["account"])) for run in runs]
     pairs = [account["pairs"] / epochs for account, epochs in visited if account.get("pairs") is not None]
     row["pairs_per_epoch"] = round(statistics.median(pairs)) if pairs else ""
@@ -157,6 +159,12 @@ def compare(rows: list[dict[str, Any]]) -> None:
         row["share_of_sgemm"] = "" if useful is None else round(useful / row["sgemm_gflops"], 4)
 
 
+def mean_negatives(settings: dict[str, Any]) -> float:
+    """Return the mean N over a run."""
+    early: float = settings["early_negatives"]
+    return EARLY_SHARE * early + (1 - EARLY_SHARE) * settings["shared_negatives"]
+
+
 def useful_gflops(row: dict[str, Any], pairs: float | None) -> float | None:
     """Return the useful GFLOP of a CPU second of training, of `pairs` an epoch; None for a GPU and without pairs.
 
@@ -167,7 +175,7 @@ def useful_gflops(row: dict[str, Any], pairs: float | None) -> float | None:
         return None
     shared = pairs * row["negative"]
     if row["trainer"] != GENSIM:
-        shared = row["trained_per_epoch"] * row["shared_negatives"]
+        shared = row["trained_per_epoch"] * mean_negatives(row)
     an_epoch = machine.useful_operations(row["vector_size"], pairs, shared)
     return an_epoch / row["raw_words"] * float(row["words_per_cpu_second"]) / 1e9
 
@@ -222,7 +230,7 @@ def _main(argv: Sequence[str]) -> None:
                         f"{trainer} {mode} differs from the reference by {error:.1e}: no speed is reported"
                     )
                 arguments.parity[trainer, mode] = error
-    arguments.sgemm_gflops = machine.sgemm_peak()
+    arguments.sgemm_gflops, arguments.bfloat16_gflops = machine.sgemm_peak(), machine.bfloat16_peak()
     for mode in arguments.modes:
         cases = [(trainer, workers) for workers in arguments.numbers_of_workers for trainer in names]
         runs: dict[tuple[str, int], list[Any]] = {case: [] for case in cases}

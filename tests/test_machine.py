@@ -98,3 +98,12 @@ def test_the_peak_is_taken_with_one_thread_and_the_processors_own_kernel(machine
 
 def test_useful_operations_are_native_kernels_formula(machine):
     assert machine.useful_operations(100, 7, 32 * 3) == 6 * 100 * (7 + 96)
+
+
+def test_bfloat16_has_a_peak_where_the_processor_multiplies_it(machine, monkeypatch, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "CPUINFO", cpuinfo)
+    cpuinfo.write_text("flags : avx512f\n")
+    assert machine.bfloat16_peak(0.1) is None
+    cpuinfo.write_text("flags : avx512f avx512_bf16\n")
+    assert 0.1 < machine.bfloat16_peak(0.1) < 100_000

@@ -44,10 +44,7 @@ def introduction(result: TrainResult, output: Path) -> str:
         f"{' deterministic' if s['deterministic'] else ''}{_bits(s)}\n"
         f"precision={s['precision']} tile={s['tile']} shared_negatives={s['shared_negatives']} "
         f"early_negatives={s['early_negatives']} tokens_in_flight={s['tokens_in_flight']} cap={s['cap']:g} "
-        f"chunk_size={s['chunk_size']} output={output}"
-        + _ranks(result)
-        + _kept(result)
-        + _resumed(result)
+        f"chunk_size={s['chunk_size']} output={output}" + _ranks(result) + _kept(result) + _resumed(result)
     )
 
 

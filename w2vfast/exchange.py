@@ -92,7 +92,7 @@ def share(corpus: EncodedCorpus, work: Work, config: Config, ranks: Ranks) -> tu
     scale = config.alpha_scale or min(1 + ALPHA_PER_RANK * (ranks.size - 1), LARGEST_ALPHA_SCALE)
     interval = round(2 * total * kept / ranks.size / slots)
     fewest = int(min(FEWEST_EXCHANGES, trained / interval))
-    return Work(job, work.shared_words), Sharing(min(1.0, config.alpha * scale), interval, fewest, slots)
+    return replace(work, job=job), Sharing(min(1.0, config.alpha * scale), interval, fewest, slots)
 
 
 @dataclass
