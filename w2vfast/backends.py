@@ -85,7 +85,7 @@ def choose(config: Config) -> Choice:
 def _precision(choice: Choice, config: Config) -> str:
     able: tuple[str, ...] = module_of(choice.name).precisions(config.objective)
     if config.precision == "auto":
-        return able[0]
+        return able[0] if config.bits is None else "float32"  # levels were measured in float32
     if config.precision not in able:
         raise InputError(
             f"the {choice.name} backend has no {config.precision} for {config.objective} here, only "
