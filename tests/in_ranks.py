@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import time
 import traceback
 import warnings
 from pathlib import Path
@@ -220,6 +221,17 @@ def checkpoints(found, folder):
     assert np.array_equal(again.w_in, whole.w_in)
 
 
+def slow(found, folder):
+    """A rank that takes twice as long is named while training goes on."""
+    config = Config(min_count=1, vector_size=4, epochs=4, workers=1, exchange_every=500, sample=0.0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        trainer.train_files(
+            [folder / "themed"], config, ranks=found, on_progress=lambda _: time.sleep(0.01 * (found.rank == 1))
+        )
+    assert sum("rank 1 takes" in str(one.message) for one in told) == 1
+
+
 def apart(found, folder):
     """A checkpoint folder that ranks do not share is refused."""
     config = Config(min_count=1, workers=1, checkpoint=str(folder / f"state of {found.rank}"))
@@ -234,7 +246,7 @@ def main(folder):
     folder = Path(folder)
     came = {}
     with ranks.joined(60) as found:
-        for part in (scans, kept_scans, differences, merging, training, checkpoints, apart):
+        for part in (scans, kept_scans, differences, merging, training, checkpoints, apart, slow):
             try:
                 part(found, folder)
                 problem = None

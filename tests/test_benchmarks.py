@@ -1,13 +1,15 @@
 """The benchmark scripts: parity, a tiny run of each, README's table drawn from the committed rows."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from w2vfast import backends
+from w2vfast import backends, exchange
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -55,6 +57,35 @@ def test_speed_writes_a_row_a_trainer(themed_file, tmp_path):
     if (BENCHMARKS / "results.csv").exists():
         with (BENCHMARKS / "results.csv").open(newline="") as file:
             assert next(csv.reader(file)) == list(rows[0])
+
+
+def test_predictions_of_many_machines_count_the_bytes_that_were_sent(monkeypatch):
+    """The rows' bytes are those that the model counts, and the model counts rows as exchanges take them."""
+    out = json.loads(run(BENCHMARKS / "scale_model.py", BENCHMARKS / "scale.csv", "--json"))
+    assert {one["ranks"] for one in out if one["kind"] == "16 cores"} == {8, 16, 32, 64}
+    assert all(0 < one["times_one"] <= one["ranks"] for one in out)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import scale_model
+    import torch
+
+    words = 100_000
+    table = exchange._Table(torch.zeros(words, 1), np.arange(words, 0, -1, dtype=np.float32))
+    taken = [sum(map(table.size_of, table.rows_of(number))) for number in range(exchange.LONGEST)]
+    assert scale_model.bytes_of_exchange(words, 1) == pytest.approx(8 * np.mean(taken), rel=0.001)
+    with (BENCHMARKS / "scale.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["bytes_a_token"] = "9999"
+    with pytest.raises(ValueError, match="are counted"):
+        scale_model.check([row for row in rows if row["ranks"] != "1"], 85_569)
+
+
+@pytest.mark.slow
+def test_scale_writes_a_row_for_each_number_of_ranks(themed_file):
+    options = ["--ranks", "1", "2", "--workers", "1", "--epochs", "1", "--vector-size", "8", "--min-count", "1"]
+    rows = list(csv.DictReader(run(BENCHMARKS / "scale.py", themed_file, *options).splitlines()))
+    assert [row["ranks"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["bytes_a_token_counted"]) > 0.9 * float(rows[1]["bytes_a_token"]) > 0
 
 
 def test_a_fault_of_speed_is_one_line(tmp_path):

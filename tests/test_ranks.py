@@ -26,7 +26,7 @@ from w2vfast.errors import InputError
 from w2vfast.formats import load_vectors
 from w2vfast.train import main
 
-PARTS = ("scans", "kept_scans", "differences", "merging", "training", "checkpoints", "apart")
+PARTS = ("scans", "kept_scans", "differences", "merging", "training", "checkpoints", "apart", "slow")
 
 
 def torchrun(count, *command, restarts=0, **environment):

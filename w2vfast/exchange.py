@@ -296,7 +296,7 @@ class Exchange:
         busy = between - waited
         if not self._fixed and waited.min() > LONGEST_WAIT * between.max() and 2 * self.period <= self._longest:
             self.period *= 2
-        slowest, usual = int(busy.argmax()), float(np.median(busy))
+        slowest, usual = int(busy.argmax()), float(np.sort(busy)[(len(busy) - 1) // 2])
         if busy[slowest] > SLOW * usual and not self._told_slow:
             self._told_slow = True
             warnings.warn(
