@@ -26,7 +26,7 @@ from w2vfast.exchange import EXCHANGES, HEAD, LONGEST, LONGEST_INTERVAL
 # H100 as docs/gpu-kernels.md predicts it, at 128 dimensions.
 SPEED = {"16 cores": 2.91e6 * 0.78 * 16 * 0.9, "GPU": 392e6}
 # Seconds in which training stands still for a byte exchanged: subtraction, sums and additions. One core of Zen 4 takes
-# 0.75 ns, the network's part included (two ranks, wiki18); that 16 cores or a GPU take an eighth is an assumption.
+# 0.63 ns at best, 0.75 ns are taken; that 16 cores or a GPU take an eighth is an assumption.
 WORK = 0.75e-9 / 8
 LATENCY = 100e-6  # s, a step of a ring between machines: an assumption
 VECTOR_SIZE = 100

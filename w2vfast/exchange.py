@@ -47,7 +47,7 @@ ALPHA_PER_RANK = 0.2  # what each rank beyond the first adds to the factor on al
 LARGEST_ALPHA_SCALE = 2.0
 LONGEST_WAIT = 0.1  # share of the time that may go by waiting for the network
 SLOW = 1.5  # times as long as the median rank takes is said
-_WATCHED = 16  # exchanges by which speeds are judged
+_WATCHED = 32  # exchanges by which speeds are judged
 _BLOCK_ROWS = 1 << 14
 _SEED_STEP = 0x9E3779B97F4A7C15  # from one rank's seed to the next's: the fraction of the golden ratio
 
@@ -297,7 +297,7 @@ class Exchange:
         if not self._fixed and waited.min() > LONGEST_WAIT * between.max() and 2 * self.period <= self._longest:
             self.period *= 2
         slowest, usual = int(busy.argmax()), float(np.sort(busy)[(len(busy) - 1) // 2])
-        if busy[slowest] > SLOW * usual and not self._told_slow:
+        if self.leads and busy[slowest] > SLOW * usual and not self._told_slow:
             self._told_slow = True
             warnings.warn(
                 f"rank {slowest} takes {busy[slowest] / usual:.1f} times as long as the others, which wait for it: is "

@@ -352,12 +352,12 @@ def _train(
         exchanges.settle()
     end = now()  # brings w_in and w_out up to date
     run.finite_tables()
+    if keeper is not None:
+        keeper.end(end, needed=False)
     if exchanges is not None:
         for table, merged in zip((w_in, w_out), exchanges.merged(run, (w_in, w_out)), strict=True):
             if table is not _fixed(work.job):
                 table[...] = merged
-    if keeper is not None:
-        keeper.end(end, needed=False)
     scores.restore_best(w_in, w_out)
     jobs.quantise(work.job, w_in)
     stages = {"scan": scanned or Seconds(), "setup": setup} | end.spent
