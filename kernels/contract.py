@@ -43,7 +43,8 @@ The plan is everything random about a chunk in a pass over the corpus. Passes ar
 philox is that of kernels/philox.py, its epoch word `draw_epoch`; mulhi(a, b) = (a * b) >> 32.
 
 The tile step. reference.py is the definition, docs/design.md the reasoning. The input side makes the rows V [R, D];
-with `bits` W_in[t] is read as the levels nearest to it (levels.py), and what it receives is added to it as it is:
+with `in_row` W_in[t] is the row W_in[in_row[t]], which several words may share; with `bits` it is read as the levels
+nearest to it (levels.py), and what it receives is added to it as it is:
 
     word (skip-gram)    A row for each token t with a window: W_in[t]. Its targets are the words in t's window. W_in[t]
                         receives the row's gradient.
@@ -222,9 +223,10 @@ class Job:
     tokens: NDArray[np.int32]  # [n] word ids, sign bit set on a sentence's last token; may be memory-mapped
     keep_threshold: NDArray[np.uint32]  # [V]
     objective: Objective
-    in_weight: NDArray[np.float32] | None  # [V] static row-cap weights of W_in, or None
+    in_weight: NDArray[np.float32] | None  # [in_rows] static row-cap weights of W_in, or None
     out_weight: NDArray[np.float32] | None  # [out_rows] and of W_out
     in_scale: NDArray[np.float32] | None = None  # [V] what each W_in row's steps are multiplied by, None for 1
+    in_row: NDArray[np.int32] | None = None  # [V] which row of W_in is a word's, where words share; None: its own
     bits: int | None = None  # W_in is read as the levels of so many bits (levels.py), None for as it is
     mode: Literal["sg", "cbow"]
     cbow_mean: bool
@@ -243,6 +245,11 @@ class Job:
     def vocabulary(self) -> int:
         """V, the number of words."""
         return len(self.keep_threshold)
+
+    @property
+    def in_rows(self) -> int:
+        """Rows of W_in: V, or where words share rows one more than the largest of their numbers."""
+        return self.vocabulary if self.in_row is None else int(self.in_row.max()) + 1
 
     @property
     def tiles_in_flight(self) -> int:
@@ -344,7 +351,11 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
         _require(1 <= job.objective.mined <= rows, f"{job.objective.mined} of {rows} columns cannot be mined")
         _require(job.objective.mine_every >= 1, "mine_every must be at least 1")
     _require(w_in.ndim == 2 and w_in.shape[1] >= 1, f"w_in must be [V, D], not {w_in.shape}")
-    _require(w_in.shape[0] == V, f"w_in has {w_in.shape[0]} rows, the plan {V} words")
+    if job.in_row is not None:
+        _require(job.in_row.dtype == np.int32 and job.in_row.shape == (V,), f"in_row must be int32 [{V}]")
+        _require(job.in_row.flags.c_contiguous and int(job.in_row.min()) >= 0, "in_row must be C-contiguous, from 0 on")
+        _require(not isinstance(job.objective, Mining), "columns are mined for words that have rows of their own")
+    _require(w_in.shape[0] == job.in_rows, f"w_in has {w_in.shape[0]} rows, the plan {job.in_rows}")
     _require(
         w_out.shape == (rows, w_in.shape[1]), f"w_out is {w_out.shape}, the objective's is {(rows, w_in.shape[1])}"
     )
@@ -353,9 +364,9 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
         _require(fixed == w_out.shape, f"w_out is {w_out.shape}, what {job.objective.name} gives is {fixed}")
     arrays = {
         "keep_threshold": (job.keep_threshold, np.uint32, V),
-        "in_weight": (job.in_weight, np.float32, V),
+        "in_weight": (job.in_weight, np.float32, job.in_rows),
         "out_weight": (job.out_weight, np.float32, rows),
-        "in_scale": (job.in_scale, np.float32, V),
+        "in_scale": (job.in_scale, np.float32, job.in_rows),
     }
     for name, (array, dtype, length) in arrays.items():
         if array is None:

@@ -96,10 +96,19 @@ def tiles_of(
 
 def _row(job: Job, word: int, window: list[int]) -> TileRow:
     """Return the row of a token: the input side of the tile."""
+
+    def row_of(word: int) -> int:
+        return word if job.in_row is None else int(job.in_row[word])
+
     if job.mode == "sg":
-        return TileRow([word], 1.0, 1.0, window)
+        return TileRow([row_of(word)], 1.0, 1.0, window)
     one_nth = 1.0 / len(window)
-    return TileRow(window, one_nth if job.cbow_mean else 1.0, 1.0 if job.cbow_mean else one_nth, [word])
+    return TileRow(
+        [row_of(input) for input in window],
+        one_nth if job.cbow_mean else 1.0,
+        1.0 if job.cbow_mean else one_nth,
+        [word],
+    )
 
 
 @dataclass(eq=False)

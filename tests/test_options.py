@@ -100,6 +100,9 @@ CASES = [
     Case("cbow_mean", False, refused="cbow_mean is cbow's"),
     Case("bits", 1),
     Case("bits", 8, besides={"mode": "cbow", "backend": "native"}),
+    Case("buckets", 16),
+    Case("buckets", 25, refused="25 buckets for 25 words leave nothing to share"),
+    Case("buckets", 16, besides={"bits": 2}, refused="buckets does not go with bits"),
     Case("bits", 3, refused="bits must be one of 1, 2, 8, not 3|bits: invalid choice: 3"),
     Case("shrink_windows", False),
     Case("seed", 2),
@@ -201,12 +204,12 @@ def outcome(words: list[str], vectors: Any, account: dict[str, Any]) -> dict[str
 
 def by_files(options: dict[str, Any], sentences: list[list[str]]) -> dict[str, Any]:
     result = trainer.train_files(["corpus.txt"], Config(**options))
-    return outcome(result.vocab.words, result.w_in, vars(result))
+    return outcome(result.vocab.words, result.vectors.vectors, vars(result))
 
 
 def by_sentences(options: dict[str, Any], sentences: list[list[str]]) -> dict[str, Any]:
     result = trainer.train_sentences(sentences, Config(**options))
-    return outcome(result.vocab.words, result.w_in, vars(result))
+    return outcome(result.vocab.words, result.vectors.vectors, vars(result))
 
 
 def by_command(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

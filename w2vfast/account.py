@@ -59,7 +59,7 @@ def _ranks(result: TrainResult) -> str:
 
 
 def _bits(settings: dict[str, Any]) -> str:
-    return "" if settings["bits"] is None else f" bits={settings['bits']}"
+    return "".join(f" {name}={settings[name]}" for name in ("bits", "buckets") if settings[name] is not None)
 
 
 def _kept(result: TrainResult) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "compress",
     "compress_file",
     "of_bits",
+    "of_rows",
     "open_compressed",
     "save_compressed",
 ]
@@ -113,6 +114,14 @@ def of_bits(vectors: Vectors, bits: int) -> CompressedVectors:
     codec = codecs.restore("int8", {"vector_size": str(vectors.shape[1])}, {})
     scales = np.full(len(codes), step, dtype=np.float32)
     return CompressedVectors(vectors.words, codec, {"scales": scales, "codes": codes}, vectors.counts)
+
+
+def of_rows(
+    words: list[str], counts: NDArray[np.int64], table: NDArray[np.float32], row: NDArray[np.int32]
+) -> CompressedVectors:
+    """Return words that share the rows of a table [rows, D]; `row` int32 [V] says which is whose."""
+    codec = codecs.restore("buckets", {"vector_size": str(table.shape[1])}, {"table": table})
+    return CompressedVectors(words, codec, {"codes": row}, counts)
 
 
 def save_compressed(vectors: CompressedVectors, path: PathLike) -> None:

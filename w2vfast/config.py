@@ -195,6 +195,12 @@ class Config:
         "1, 2 or 8: train vectors of so many bits a value; a .safetensors output holds just these",
         hidden_default="none, float32",
     )
+    buckets: int | None = option(
+        None,
+        "B, rows of W_in in all: the B / 2 most frequent words have one each, the others share the rest by hashing",
+        minimum=4,
+        hidden_default="none, a row a word",
+    )
     cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
     seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
@@ -337,6 +343,9 @@ class Config:
             raise InputError(
                 "mined_share 1 draws no words: leave shared_negatives, early_negatives and ns_exponent out, or lower it"
             )
+        if self.buckets is not None and (self.objective == "margin" or self.bits is not None):
+            other = "bits" if self.bits is not None else "objective margin"
+            raise InputError(f"buckets does not go with {other}: leave one of them out")
         if (self.targets is None) == (self.objective == "von-mises-fisher"):
             raise InputError("von-mises-fisher predicts given vectors: name a file of them with --targets")
         if self.eval_every is None and (self.keep_best or self.patience is not None):

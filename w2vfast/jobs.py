@@ -1,6 +1,7 @@
 """From a corpus and a config to what a backend is given: tile sizes, thresholds, static weights, the Job."""
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from w2vfast import objectives, plan, tiles
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
+from w2vfast.errors import InputError
 from w2vfast.kernels.contract import Job, Objective
 from w2vfast.kernels.huffman import Tree
 from w2vfast.kernels.levels import levels_of
@@ -70,14 +72,18 @@ def make(
     """
     objective = objectives.create(config, counts, words, tree)
     weights: tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None] = None, None
+    in_row = _shared_rows(config.buckets, words, len(counts)) if config.buckets is not None else None
     if settings.static_cap:
         weights = static_weights(counts * keep, config, objective, settings.tokens_in_flight)
+        if in_row is not None:
+            weights = np.bincount(in_row, weights[0]).astype(np.float32), weights[1]
     job = Job(
         tokens=tokens,
         keep_threshold=plan.keep_thresholds(keep),
         objective=objective,
         in_weight=weights[0],
         out_weight=weights[1],
+        in_row=in_row,
         bits=config.bits,
         mode=config.mode,
         cbow_mean=config.cbow_mean,
@@ -96,10 +102,31 @@ def make(
 
 
 def word_vectors(job: Job, w_in: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the vectors of words [V, D], as tiles see them, that a job's W_in stands for: itself, or its levels."""
+    """Return the vectors of words [V, D], as tiles see them, that a job's W_in stands for: rows, or their levels."""
+    if job.in_row is not None:
+        w_in = w_in[job.in_row]
     if job.bits is None:
         return w_in
     return levels_of(job.bits, w_in.shape[1]).nearest(w_in)
+
+
+def _shared_rows(buckets: int, words: Sequence[str] | None, V: int) -> NDArray[np.int32]:
+    """Return each word's row of W_in, int32 [V]: B / 2 of their own, the rest by the CRC-32 of the words.
+
+    Raises InputError where there is nothing to share, or no words are known.
+    """
+    if words is None:
+        raise InputError("buckets go by the words: train by the command or train_files")
+    if buckets >= V:
+        raise InputError(
+            f"{buckets:,} buckets for {V:,} words leave nothing to share: give fewer, or leave buckets out"
+        )
+    own = buckets - buckets // 2
+    hashed = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words[own:]]
+    shared = own + np.array(hashed, np.int64) % (buckets // 2)
+    rows = np.concatenate([np.arange(own), shared])
+    # Numbers without gaps: a bucket that no word falls into has no row.
+    return np.unique(rows, return_inverse=True)[1].astype(np.int32)
 
 
 def quantise(job: Job, w_in: NDArray[np.float32]) -> None:

@@ -16,7 +16,7 @@ FLOAT = 4  # bytes
 
 def table_bytes(job: Job, config: Config) -> int:
     """Return the bytes of W_in and W_out."""
-    return FLOAT * config.vector_size * (job.vocabulary + job.objective.out_rows(job.vocabulary))
+    return FLOAT * config.vector_size * (job.in_rows + job.objective.out_rows(job.vocabulary))
 
 
 def memory_needed(
@@ -28,7 +28,7 @@ def memory_needed(
     """
     job, D = work.job, config.vector_size
     tables = table_bytes(job, config)
-    made = tables if not isinstance(job.objective, FixedOut) else FLOAT * D * job.vocabulary
+    made = tables if not isinstance(job.objective, FixedOut) else FLOAT * D * job.in_rows
     # A tile's rows and the columns that they meet, as numbers, gradients and steps; the rest is small against them.
     reach = job.tile + 2 * job.window
     tile = FLOAT * (4 * D * (reach + work.shared_words) + 4 * job.tile * (reach + work.shared_words))

@@ -197,7 +197,11 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
         signals.gently = True
         if not leads:
             return
-        room.refuse_lack_of_space(output, formats.least_bytes(words, size, output, binary, config.bits), "the output")
+        room.refuse_lack_of_space(
+            output,
+            formats.least_bytes(words, size, output, binary, 0 if config.buckets is not None else config.bits),
+            "the output",
+        )
         if model is not None:
             room.refuse_lack_of_space(model, started.w_in.nbytes + started.w_out.nbytes, "the model")
         print(introduction(started, output), file=sys.stderr, flush=True)

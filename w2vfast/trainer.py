@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast import __version__, backends, checkpoint, classes, exchange, jobs, model_file, plan, room, scoring, targets
-from w2vfast.compress import of_bits
+from w2vfast.compress import of_bits, of_rows
 from w2vfast.compressed import CompressedVectors
 from w2vfast.config import Config, usable_processors
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
@@ -37,7 +37,7 @@ class TrainResult:
     """Vectors and the account of how they came about."""
 
     vocab: Vocab
-    w_in: NDArray[np.float32]  # [V, D], the word vectors; with the config's `bits` only their levels
+    w_in: NDArray[np.float32]  # [V, D], the word vectors; with `bits` only their levels, with `buckets` [B, D]
     w_out: NDArray[np.float32]  # [out_rows, D]; with negative sampling a row a word, gensim's syn1neg
     objective: Objective  # what was trained, with the arrays that prediction needs
     settings: dict[str, Any]
@@ -50,6 +50,7 @@ class TrainResult:
     scores: list[dict[str, float]] = field(default_factory=list)  # epoch (as a fraction) and score of each evaluation
     seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train, evaluate
     cpu_seconds: dict[str, float] = field(default_factory=dict)  # scan, setup, train: of all threads
+    in_row: NDArray[np.int32] | None = None  # [V] which row of w_in is a word's, where words share rows
     scan_kept: str | None = None  # the file where the scan is kept
     resumed_from: str | None = None  # the checkpoint
     resumed_at: float = 0.0  # epochs that were done there
@@ -58,19 +59,22 @@ class TrainResult:
     @property
     def vectors(self) -> Vectors:
         """The words with their vectors and counts."""
-        return Vectors(self.vocab.words, self.w_in, self.vocab.counts)
+        w_in = self.w_in if self.in_row is None else self.w_in[self.in_row]
+        return Vectors(self.vocab.words, w_in, self.vocab.counts)
 
     @property
     def compressed(self) -> CompressedVectors | None:
-        """The same in the bits that they were trained for; None for vectors of float32."""
+        """The same in the bits, or the shared rows, that they were trained for; None for vectors of float32."""
         bits = self.settings["bits"]
+        if self.in_row is not None:
+            return of_rows(self.vocab.words, self.vocab.counts, self.w_in, self.in_row)
         return of_bits(self.vectors, bits) if bits is not None else None
 
     def save_model(self, path: PathLike) -> None:
         """Save all that prediction needs to a .safetensors file, which `w2vfast.load_model` and all that reads vectors
         can read; written whole or not at all. Raises InputError if it cannot be written.
         """
-        parts = (self.vocab.words, self.vocab.counts, self.w_in, self.w_out, self.objective, self.settings)
+        parts = (self.vocab.words, self.vocab.counts, self.vectors.vectors, self.w_out, self.objective, self.settings)
         model_file.save(model_file.Contents(*parts), path)
 
     @property
@@ -220,6 +224,8 @@ def _settled(
     if config.targets is not None:
         targets.check(config.targets, config.vector_size)
     evaluate = scoring.evaluator(config, evaluate)
+    if ranks is not None and config.buckets is not None:
+        raise InputError("ranks exchange rows of words, which buckets share: leave buckets out, or have one process")
     if ranks is not None:
         _refuse_other_ranks(ranks, config, choice)
     else:
@@ -299,6 +305,7 @@ def _train(
     result = TrainResult(
         vocab=corpus.vocab,
         w_in=w_in,
+        in_row=work.job.in_row,
         w_out=w_out,
         objective=work.job.objective,
         settings=settings,
@@ -389,11 +396,11 @@ def _tables(job: Job, config: Config, given: Tables | None, saved: Tables | None
         return tables
     if given is not None or saved is not None:
         return _checked(cast(Tables, given or saved), job, config)
-    V, D, fixed = job.vocabulary, config.vector_size, _fixed(job)
+    V, D, fixed = job.in_rows, config.vector_size, _fixed(job)
     if fixed is not None:
         return plan.initial_vectors(V, D, config.seed), fixed
     # W_out's memory is untouched, for the workers to touch together.
-    return plan.initial_vectors(V, D, config.seed), plan.zeros(job.objective.out_rows(V), D)
+    return plan.initial_vectors(V, D, config.seed), plan.zeros(job.objective.out_rows(job.vocabulary), D)
 
 
 def _fixed(job: Job) -> NDArray[np.float32] | None:
@@ -401,8 +408,8 @@ def _fixed(job: Job) -> NDArray[np.float32] | None:
 
 
 def _checked(given: Tables, job: Job, config: Config) -> Tables:
-    V, D, fixed = job.vocabulary, config.vector_size, _fixed(job)
-    shapes = {"w_in": (V, D), "w_out": (job.objective.out_rows(V), D)}
+    V, D, fixed = job.in_rows, config.vector_size, _fixed(job)
+    shapes = {"w_in": (V, D), "w_out": (job.objective.out_rows(job.vocabulary), D)}
     for (name, shape), table in zip(shapes.items(), given, strict=True):
         if table.shape != shape or table.dtype != np.float32:
             raise InputError(

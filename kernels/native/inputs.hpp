@@ -8,15 +8,15 @@
 
 namespace w2v {
 
-// Skip-gram: a row is a distinct word among the tile's tokens; its targets are the words in their windows.
+// Skip-gram: a row is a distinct row of W_in among those of the tile's tokens; its targets are the words in their windows.
 struct WordInput {
     template <class Columns>
-    static void build(const Job &, const ChunkPlan &plan, Tile &tile, Columns &columns) {
+    static void build(const Job &job, const ChunkPlan &plan, Tile &tile, Columns &columns) {
         columns.name_targets(tile, plan.word.data() + tile.halo_begin, tile.halo());
         tile.numbering.begin();
         int active = 0;
         for (int i = tile.begin; i < tile.end; ++i) {
-            if (plan.last[i] > plan.first[i]) tile.word[active++] = plan.word[i];
+            if (plan.last[i] > plan.first[i]) tile.word[active++] = job.in_row ? job.in_row[plan.word[i]] : plan.word[i];
         }
         tile.numbering.insert(tile.word.data(), active, tile.number.data(), tile.input_id.data());
         tile.inputs = tile.rows = tile.numbering.count();
@@ -50,7 +50,7 @@ struct WordInput {
 // true gradient: an input receives the row's step whole under cbow_mean, divided by the window's length otherwise.
 struct WindowInput {
     template <class Columns>
-    static void build(const Job &, const ChunkPlan &plan, Tile &tile, Columns &columns) {
+    static void build(const Job &job, const ChunkPlan &plan, Tile &tile, Columns &columns) {
         for (int i = tile.begin; i < tile.end; ++i) {
             if (plan.last[i] > plan.first[i]) tile.word[tile.rows++] = plan.word[i];
         }
@@ -63,6 +63,10 @@ struct WindowInput {
         tile.pairs = tile.rows;
         tile.numbering.begin();
         const int32_t *halo = plan.word.data() + tile.halo_begin;
+        if (job.in_row) {
+            for (int i = 0; i < tile.halo(); ++i) tile.row[i] = job.in_row[halo[i]];
+            halo = tile.row.data();
+        }
         tile.numbering.insert(halo, tile.halo(), tile.number.data(), tile.input_id.data());
         tile.inputs = tile.numbering.count();
         const int32_t *number = tile.number.data() - tile.halo_begin;

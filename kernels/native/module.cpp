@@ -28,6 +28,7 @@ class Step {
         job_.in_weight = pointer<float>(fields["in_weight"]);
         job_.out_weight = pointer<float>(fields["out_weight"]);
         job_.in_scale = pointer<float>(fields["in_scale"]);
+        job_.in_row = pointer<int32_t>(fields["in_row"]);
         job_.w_in = w_in_.mutable_data();
         job_.w_out = w_out_.mutable_data();
         job_.V = fields["keep_threshold"].cast<py::array>().shape(0);

@@ -21,6 +21,7 @@ struct Job {
     const float *in_weight;          // [V] or null
     const float *out_weight;         // [out_rows] or null
     const float *in_scale;           // [V] or null
+    const int32_t *in_row = nullptr;  // [V] the row of W_in that a word has, or null: its own
     float *w_in;                     // [V, D]
     float *w_out;                    // [out_rows, D]
     int64_t D;

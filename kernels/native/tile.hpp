@@ -54,6 +54,7 @@ struct Tile {
     int begin = 0, end = 0, halo_begin = 0, halo_end = 0;
     Numbering numbering;
     std::vector<int32_t> word, number;  // of the tokens at hand
+    std::vector<int32_t> row;           // of W_in, of the halo's tokens, where words share rows
 
     Tile(const Job &job, const TileShape &shape) {
         input_id.resize(shape.inputs);
@@ -65,6 +66,7 @@ struct Tile {
         windows.resize(job.cbow ? shape.windows : 0, shape.tokens, shape.inputs);
         numbering.resize(std::max(shape.inputs, shape.columns));
         word.resize(shape.tokens);
+        row.resize(job.in_row && job.cbow ? shape.halo : 0);
         number.resize(shape.halo + PAIR_SLACK);
     }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Read = Callable[[Tensor], Tensor]  # words, of any shape -> their rows of W_in
+Read = Callable[[Tensor], Tensor]  # numbers of rows, of any shape -> these rows of W_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,7 @@ class Batch:
 
     tokens: Tensor  # int64 [B, T]
     halo: Tensor  # int64 [B, H]
+    inputs: Tensor  # int64 [B, H] the halo's rows of W_in
     window: Tensor  # bool [B, T, H] which tokens of the halo are in a token's window
     shared_words: Tensor  # int64 [B, N]
     rate: Tensor  # [B, 1, 1]
@@ -30,8 +31,9 @@ class WordInput:
 
     def __init__(self, batch: Batch, read: Read, own_per_target: int) -> None:
         self.targets = batch.halo
-        self.left = read(batch.tokens)
-        self._tokens = batch.tokens
+        W = (batch.halo.shape[1] - batch.tokens.shape[1]) // 2
+        self._tokens = batch.inputs[:, W : W + batch.tokens.shape[1]]
+        self.left = read(self._tokens)
         self._window = batch.window.to(self.left.dtype)
         self.n = self._window.sum(2, keepdim=True)
         self.own = self._window if own_per_target == 1 else self._window.repeat_interleave(own_per_target, 2)
@@ -125,8 +127,8 @@ class WindowInput:
 
     def __init__(self, batch: Batch, read: Read, own_per_target: int, mean: bool) -> None:
         self.targets = batch.tokens
-        self._halo = batch.halo
-        rows = read(batch.halo)
+        self._halo = batch.inputs
+        rows = read(batch.inputs)
         self._window = batch.window.to(rows.dtype)
         length = self._window.sum(2, keepdim=True)
         self._one_nth, self._mean = 1 / length.clamp(min=1), mean

@@ -74,6 +74,7 @@ class TorchStep:
         dtype = self._w_in.dtype
         self._keep_threshold = torch.from_numpy(job.keep_threshold.astype("int64")).to(device)
         self._levels_of = levels_of(job.bits, w_in.shape[1]) if job.bits is not None else None
+        self._in_row = None if job.in_row is None else torch.from_numpy(job.in_row.astype("int64")).to(device)
         noise = job.objective.noise
         self._noise = torch_plan.Noise(noise, device) if noise is not None else None
         name = contract.module_of(job.objective.name)
@@ -202,7 +203,8 @@ class TorchStep:
             radius = torch.where(self._offsets[W : W + T] < (stop - start)[batch, None], plan.radius[token], 0)
             window = self._distance <= radius[:, :, None]
             window &= sentence[:, W : W + T, None] == sentence[:, None, :]
-            yield Batch(halo[:, W : W + T], halo, window, shared_words[batch], rate[batch, None, None])
+            inputs = halo if self._in_row is None else self._in_row[halo]
+            yield Batch(halo[:, W : W + T], halo, inputs, window, shared_words[batch], rate[batch, None, None])
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Train on a batch; returns its loss and pairs."""
@@ -250,9 +252,9 @@ class TorchStep:
             return WordInput(batch, self._read, own)
         return WindowInput(batch, self._read, own, self._job.cbow_mean)
 
-    def _read(self, words: Tensor) -> Tensor:
-        """Return rows of W_in, as tiles see them, of words of any shape."""
-        return self._levels(embedding(words, self._w_in))
+    def _read(self, rows: Tensor) -> Tensor:
+        """Return rows of W_in, as tiles see them, of rows' numbers of any shape."""
+        return self._levels(embedding(rows, self._w_in))
 
     def _levels(self, rows: Tensor) -> Tensor:
         if (levels := self._levels_of) is None:

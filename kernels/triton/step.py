@@ -138,6 +138,8 @@ def _check_tables(w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> No
 def _check_supported(job: Job, chosen: Tuning) -> None:
     if job.in_scale is not None:
         raise Unsupported("the triton backend scales no rows (vectors_lockf): take the native or torch backend")
+    if job.in_row is not None:
+        raise Unsupported("the triton backend has no buckets: take the native or torch backend")
     if job.bits is not None:
         raise Unsupported("the triton backend has no bits: take the native or torch backend")
     if job.row_cap != "tile":

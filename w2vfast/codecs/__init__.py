@@ -23,7 +23,8 @@ from w2vfast.vectors import VectorStream
 
 METHODS = ("int8", "int4", "int2", "binary", "pq", "prune", "svd")
 # What codecs call their arrays.
-SHARED = {"mean", "rotation", "length", "directions", "codebooks", "turn", "finer_codebooks", "finer_turn"}
+TRAINED = ("buckets",)  # made by training alone
+SHARED = {"table", "mean", "rotation", "length", "directions", "codebooks", "turn", "finer_codebooks", "finer_turn"}
 Arrays = dict[str, NDArray[Any]]
 Layout = dict[str, tuple[type[np.generic], tuple[int, ...]]]
 Passes = Callable[[], AbstractContextManager[VectorStream]]
@@ -76,7 +77,7 @@ def _fields(codec: Codec) -> dict[str, Any]:
 
 def restore(method: str, held: Mapping[str, str], tensors: Mapping[str, NDArray[Any]]) -> Codec:
     """Return the codec of a file that holds these numbers, as text, and these shared arrays. Raises ValueError."""
-    if method not in METHODS:
+    if method not in (*METHODS, *TRAINED):
         raise ValueError(f"compressed by {method!r}, which this version of w2vfast does not know")
     kind = import_module(f"{__name__}.{method}").Codec
     values: dict[str, Any] = {}
