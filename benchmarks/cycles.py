@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 ALU, CONVERSION, SHARED, SHUFFLE, SPECIAL, PRODUCT, CONSTANT = 5, 16, 31, 24, 22, 24, 25
 BRANCH, BARRIER, ATOMIC, L1 = 8, 30, 600, 38
-OF_FUNCTION = ("note_entries", "score", "weigh", "note_scales", "update")  # as kernels/triton names them
+OF_FUNCTION = ("plan_chunk", "note_entries", "score", "weigh", "note_scales", "update")  # as kernels/triton names them
 LINE = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?(U?P\w+)\s+)?([A-Z][A-Z0-9_.a-z]*)\s*(.*?);")
 
 
@@ -163,7 +163,7 @@ def tile(code: Code, trips: Callable[[Loop], tuple[int, ...]], latencies: Latenc
     warp, phases = _Warp(), {}
     ends = [first for first, _ in code.functions[1:]] + [len(code.instructions)]
     for (first, function), end in zip(code.functions, ends, strict=True):
-        if function not in OF_FUNCTION:
+        if function not in OF_FUNCTION[1:]:  # planning is a chunk's, not a tile's
             continue
         phase = phases.setdefault(function, Phase())
         began = warp.now

@@ -96,16 +96,19 @@ def trips_of(configuration: Configuration, code: Code) -> Callable[[Loop], tuple
     c = triton_aot.launch_of(configuration).constants
     blocks = columns_of(c) // int(c["BLOCK_C"])
     steps = -(-configuration.vector_size // int(c["BLOCK_D"]))
+    updates = -(-configuration.vector_size // int(c["BLOCK_U"]))
     halo_blocks = int(c.get("HALO_BLOCKS", 1))
+    entries = columns_of(c) + halo_blocks * int(c["BLOCK_H"])
+    targets = int(c["SHARED_AT"]) // int(c["BLOCK_C"])
     has = partial(contains, code.names)
 
     def trips(loop: Loop) -> tuple[int, ...]:
         if has(loop, "HMMA"):
-            return (steps, max(blocks, halo_blocks)) if has(loop, "RED") else (int(c["GROUPS"]), steps, halo_blocks)
-        if loop.inner:
-            return (blocks + halo_blocks, blocks)
-        if has(loop, r"MUFU\.EX2"):
-            return (blocks,)
+            return (updates, max(blocks, halo_blocks)) if has(loop, "RED") else (int(c["GROUPS"]), steps, halo_blocks)
+        if loop.inner:  # entries, each block of them against all
+            return (-(-entries // int(c["BLOCK_E"])), -(-entries // int(c["BLOCK_C"])))
+        if has(loop, r"MUFU\.EX2"):  # over the targets' columns, then over those drawn
+            return (targets if loop is next(of for of in code.loops if has(of, r"MUFU\.EX2")) else blocks - targets,)
         return (halo_blocks if has(loop, "SHFL") else 1,)
 
     return trips
@@ -131,11 +134,16 @@ def instructions_a_tile(configuration: Configuration, code: str) -> float:
         return times[0] * (own(loop) + sum(run(inner, times[1:]) for inner in loop.inner))
 
     (chunks,) = [loop for loop in outermost if has(loop, "ATOMG")]
-    plan, tile = chunks.inner
-    total = run(plan, (int(c["CHUNK"]) // int(c["BLOCK_P"]),)) / tiles + own(tile)
+    (tile,) = chunks.inner
     phases = [loop for loop in outermost if loop.first > chunks.last]
-    straight = sum(name != "NOP" for name in names[chunks.last :]) - sum(loop.last - loop.first + 1 for loop in phases)
-    return total + straight + sum(run(loop, trips(loop)) for loop in phases)
+    ends = [first for first, _ in read.functions[1:]] + [len(names)]
+    ((first, end),) = [(f, end) for (f, name), end in zip(read.functions, ends, strict=True) if name == "plan_chunk"]
+    (plan,) = [loop for loop in phases if first <= loop.first < end]
+    phases.remove(plan)
+    of_chunk = run(plan, (int(c["CHUNK"]) // int(c["BLOCK_P"]),)) + end - first - (plan.last - plan.first + 1)
+    tail = [*names[chunks.last : first], *names[end:]]
+    straight = sum(name != "NOP" for name in tail) - sum(loop.last - loop.first + 1 for loop in phases)
+    return of_chunk / tiles + own(tile) + straight + sum(run(loop, trips(loop)) for loop in phases)
 
 
 def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:

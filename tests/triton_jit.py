@@ -93,7 +93,10 @@ def dispatch(mode, tile):
             compiled.add(id(step._kernel.warmup(grid=(1,), **arguments)))
     _, code = triton_aot.disassemble(step.compiled)
     names = triton_aot.instructions(code)
+    (weigh,) = [part for part in step.compiled.asm["ttgir"].split("tt.func private") if ".weigh__" in part[:120]]
+    layouts = re.findall(r"tt\.(load|store) [^\n]*tensor<\d+x\d+x!tt\.ptr<f32>, (#[\w.]+)>", weigh)
     return {
+        "accesses_of_scores": layouts,
         "programs": step.programs,
         "variants": len(compiled),
         "registers": step.compiled.n_regs,

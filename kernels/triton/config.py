@@ -30,7 +30,9 @@ class ScoreBlock:
 class Tuning:
     """What is chosen for an architecture."""
 
-    block_d: int  # columns of D a step
+    block_d: int  # columns of D a step of pass 1
+    update_d: int  # and of pass 2
+    held: int  # elements of G that pass 2 keeps while D is walked, at most
     num_warps: int
     num_stages: int
     max_registers: int | None  # a thread; None where the compiler takes no bound
@@ -58,18 +60,23 @@ SCORE_BLOCKS = {
 LONG_TILE = (ScoreBlock(16, 1),)
 
 # An entry holds from its compute capability up to the next one. What the choices trade, as compiled by triton 3.9:
-# - 32 columns of D a step: one 128-byte line of a row; 64 spill registers on both, 16 halve what a request brings.
+# - 32 columns of D a step in pass 1: one 128-byte line of a row; 64 spill registers on both, 16 halve what a request
+#   brings. In pass 2 64: of a product of [32, 32] two warps of four do what the others do, of [32, 64] none.
 # - 4 warps and at most 255 registers: two programs a processor. 168 registers would fit three, and spill on both.
 # - 1 stage: a second one prefetches through shared memory and takes some 20 registers that are not there.
-# The entries are alike until a GPU tells them apart: below 9.0 an addition is four instructions instead of one, which
-# costs issue slots, not registers.
-_AMPERE = Tuning(block_d=32, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS)
+_AMPERE = Tuning(
+    block_d=32, update_d=32, held=4096, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS
+)
+# An addition is one instruction of four columns from 9.0 on, and takes four addresses before: twice the columns a step
+# spill there, and take more shared memory than 8.6 and 12.0 have for two programs.
+_HOPPER = replace(_AMPERE, update_d=64)
 TUNINGS = {
-    80: _AMPERE,
-    90: _AMPERE,
+    80: replace(_AMPERE, held=0),  # holding G spills 2 instructions there
+    86: _AMPERE,
+    90: _HOPPER,
     # Products of 64 rows and more take 10.x's tensor memory, which triton 3.4 to 3.9 allot in no function but the
     # kernel itself; the passes are functions of their own.
-    100: replace(_AMPERE, largest_tile=32),
+    100: replace(_HOPPER, largest_tile=32),
     120: _AMPERE,
 }
 AMD = replace(_AMPERE, max_registers=None)
@@ -127,12 +134,17 @@ def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precis
     """Return the constants that train a job with an architecture's tuning, but for the objective's functions."""
     T, N, W, cbow = job.tile, shared_words, job.window, job.mode == "cbow"
     block_t = _block(T)
-    scored = (T if cbow else T + 2 * W) + N
+    targets = T if cbow else T + 2 * W
     groups, columns, block_s = min(
-        _grouped(scored, block) for block in chosen.score_blocks[job.mode].get(block_t, LONG_TILE)
+        _grouped(targets + N, block) for block in chosen.score_blocks[job.mode].get(block_t, LONG_TILE)
     )
+    block_c = min(32, block_s)  # in what is not pass 1 wider blocks gain nothing and take more registers
+    # Blocks of targets alone and of drawn words alone take fewer instructions, where they are no more than mixed ones.
+    apart = -(-targets // block_c) * block_c
+    shared_at = apart if apart + N <= columns else targets
     # Long tiles make their rows' buffers long: narrower steps keep them within shared memory.
-    widest = chosen.block_d if precision == "tf32" else MIN_BLOCK  # without tensor cores products take more registers
+    # Without tensor cores products take more registers.
+    widest, update_d = (chosen.block_d, chosen.update_d) if precision == "tf32" else (MIN_BLOCK, MIN_BLOCK)
     block_d = max(MIN_BLOCK, min(widest, _block(vector_size), 4096 // block_t))
     # Skip-gram's inputs are its rows, CBOW's the halo in blocks.
     block_h = min(_block(T + 2 * W), 32) if cbow else block_t
@@ -154,9 +166,13 @@ def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precis
         "HALO_BLOCKS": halo_blocks,
         "BLOCK_T": block_t,
         "BLOCK_S": block_s,
-        "BLOCK_C": min(32, block_s),  # in what is not pass 1 wider blocks gain nothing and take more registers
+        "SHARED_AT": shared_at,
+        "BLOCK_C": block_c,
         "BLOCK_H": block_h,
         "BLOCK_D": block_d,
+        "BLOCK_U": max(block_d, min(update_d, _block(vector_size), 2048 // block_t)),
+        "HELD": chosen.held,
+        "BLOCK_E": min(128, _block(columns + halo_blocks * block_h)),
         "BLOCK_P": min(512, _block(job.chunk_size)),
         "PRECISION": precision,
     }

@@ -6,13 +6,14 @@ of the halo in skip-gram and T in CBOW, most of skip-gram's pairs with them weig
 
     S  = V X^T                                          [T, C]   pass 1, D walked in steps of BLOCK_D
     G  = lr * weight * (label - prediction)             [T, C]   WEIGH, the objective's (objectives/)
-    dV = s_in * (G X)      dX = s_out * (G^T V)                  pass 2, the same steps; added by relaxed atomics
+    dV = s_in * (G X)      dX = s_out * (G^T V)                  pass 2, steps of BLOCK_U; added by relaxed atomics
 
 s_in and s_out are the row cap's scales: the smaller of what the tile's exact count and the static count allow. Columns
 are worked on in blocks: of BLOCK_S in pass 1, of which PER_GROUP stay in registers while D is walked, of BLOCK_C in the
 rest. Where these are all (GROUPS == 1: every shipped configuration) each row is read twice and added to once: three
 moves where two are distinct. Else V is read once more a group. S and G wait in the program's own memory, in the caches,
-between the passes.
+between the passes. Pass 1 asks for a step's rows a step ahead; pass 2 holds G and s_out * G^T while D is walked, where
+they are no more than HELD elements.
 
 Input side and objective are constants: CBOW, and the function WEIGH. Both compile to what a kernel of their own did.
 
@@ -33,7 +34,7 @@ import triton.language as tl
 
 from w2vfast.kernels.triton.inputs import give_back, make_rows, note_inputs, windows
 from w2vfast.kernels.triton.plan import learning_rate, plan_chunk
-from w2vfast.kernels.triton.tile import gather, note_columns, note_scales, scatter
+from w2vfast.kernels.triton.tile import add, gather, note_columns, note_scales, scatter
 
 
 @triton.jit(noinline=True)
@@ -56,6 +57,7 @@ def _note_entries(
     W: tl.constexpr,
     CBOW: tl.constexpr,
     WEIGHT_PER_PAIR: tl.constexpr,
+    SHARED_AT: tl.constexpr,
     CHUNK: tl.constexpr,
     C: tl.constexpr,
     BLOCK_T: tl.constexpr,
@@ -64,7 +66,7 @@ def _note_entries(
     """Note the words of the columns, and the inputs' words and weights; returns the number of pairs."""
     note_columns(
         ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T - (0 if CBOW else W), tile, kept, chunk,
-        draw_epoch, seed, V, columns, T if CBOW else T + 2 * W, N,
+        draw_epoch, seed, V, columns, T if CBOW else T + 2 * W, SHARED_AT, N,
     )  # fmt: skip
     pairs = note_inputs(
         ids_ptr + C, weights_ptr + C, notes_ptr, tile, kept, halo_blocks,
@@ -111,17 +113,31 @@ def _score(
         for block in tl.static_range(PER_GROUP):
             rows = rows + (tl.load(ids_ptr + (group * PER_GROUP + block) * BLOCK_S + offs_s),)
             score = score + (tl.zeros((BLOCK_T, BLOCK_S), tl.float32),)
-        for d in range(0, vector_size, BLOCK_D):
-            offs_d = d + tl.arange(0, BLOCK_D)
-            v = make_rows(
-                w_in_ptr, ids_ptr + C, word, tile * T - W, token, left, right, offs_d, halo_blocks,
-                D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, BLOCK_D, PRECISION,
-            )  # fmt: skip
+        # Rows of the next step are asked for before this one's products wait at their barriers. CBOW's own rows are
+        # products themselves: they are made in their step.
+        offs_d = tl.arange(0, BLOCK_D)
+        columns = ()
+        for block in tl.static_range(PER_GROUP):
+            columns = columns + (gather(w_out_ptr, rows[block], offs_d, D),)
+        v = gather(w_in_ptr, word, offs_d, D) if not CBOW else tl.zeros((BLOCK_T, BLOCK_D), tl.float32)
+        for _ in range(0, vector_size, BLOCK_D):
+            following = ()
+            for block in tl.static_range(PER_GROUP):
+                following = following + (gather(w_out_ptr, rows[block], offs_d + BLOCK_D, D),)
+            if CBOW:
+                v = make_rows(
+                    w_in_ptr, ids_ptr + C, word, tile * T - W, token, left, right, offs_d, halo_blocks,
+                    D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, BLOCK_D, PRECISION,
+                )  # fmt: skip
+            offs_d += BLOCK_D
+            v_following = v if CBOW else gather(w_in_ptr, word, offs_d, D)
             summed = ()
             for block in tl.static_range(PER_GROUP):
-                x = gather(w_out_ptr, rows[block], offs_d, D)
-                summed = summed + (tl.dot(v, tl.trans(x), score[block], input_precision=PRECISION),)
+                x = tl.trans(columns[block])
+                summed = summed + (tl.dot(v, x, score[block], input_precision=PRECISION),)
             score = summed
+            columns = following
+            v = v_following
         for block in tl.static_range(PER_GROUP):
             column = (group * PER_GROUP + block) * BLOCK_S + offs_s
             tl.store(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T, score[block])
@@ -151,32 +167,58 @@ def _update(
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_H: tl.constexpr,
-    BLOCK_D: tl.constexpr,
+    BLOCK_U: tl.constexpr,
+    HELD: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Pass 2: add the scaled steps to both tables."""
+    BLOCKS: tl.constexpr = C // BLOCK_C if C * BLOCK_T <= HELD else 0
     offs_t = tl.arange(0, BLOCK_T)
     offs_c = tl.arange(0, BLOCK_C)
     token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
     word = tl.load(ids_ptr + C + offs_t)
-    for d in range(0, vector_size, BLOCK_D):
-        offs_d = d + tl.arange(0, BLOCK_D)
+    if BLOCKS > 0:  # G stays in registers while D is walked
+        rows = ()
+        scales = ()
+        g = ()
+        capped = ()
+        for block in tl.static_range(BLOCKS):
+            column = block * BLOCK_C + offs_c
+            rows = rows + (tl.load(ids_ptr + column),)
+            scales = scales + (tl.load(scales_ptr + column),)
+            g = g + (tl.load(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T),)
+            capped = capped + (tl.trans(g[block] * scales[block][None, :]),)
+    for d in range(0, vector_size, BLOCK_U):
+        offs_d = d + tl.arange(0, BLOCK_U)
+        dv = tl.zeros((BLOCK_T, BLOCK_U), tl.float32)
+        if BLOCKS > 0:
+            columns = ()
+            for block in tl.static_range(BLOCKS):
+                columns = columns + (gather(w_out_ptr, rows[block], offs_d, D),)
         v = make_rows(
             w_in_ptr, ids_ptr + C, word, tile * T - W, token, left, right, offs_d, halo_blocks,
-            D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, BLOCK_D, PRECISION,
+            D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, BLOCK_U, PRECISION,
         )  # fmt: skip
-        dv = tl.zeros((BLOCK_T, BLOCK_D), tl.float32)
-        for block in range(blocks):
-            column = block * BLOCK_C + offs_c
-            g = tl.load(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T)
-            x = gather(w_out_ptr, tl.load(ids_ptr + column), offs_d, D)
-            dv = tl.dot(g, x, dv, input_precision=PRECISION)
+        if BLOCKS > 0:
+            for block in tl.static_range(BLOCKS):
+                dv = tl.dot(g[block], columns[block], dv, input_precision=PRECISION)
+        else:
+            for block in range(blocks):
+                column = block * BLOCK_C + offs_c
+                g_block = tl.load(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T)
+                x = gather(w_out_ptr, tl.load(ids_ptr + column), offs_d, D)
+                dv = tl.dot(g_block, x, dv, input_precision=PRECISION)
         tl.debug_barrier()
-        for block in range(blocks):
-            column = block * BLOCK_C + offs_c
-            g_transposed = tl.load(scores_ptr + column[:, None] * BLOCK_T + offs_t[None, :])
-            dx = tl.dot(g_transposed, v, input_precision=PRECISION)
-            scatter(w_out_ptr, tl.load(ids_ptr + column), tl.load(scales_ptr + column), dx, offs_d, D)
+        if BLOCKS > 0:
+            for block in tl.static_range(BLOCKS):
+                dx = tl.dot(capped[block], v, input_precision=PRECISION)
+                add(w_out_ptr, rows[block], scales[block] > 0, dx, offs_d, D)
+        else:
+            for block in range(blocks):
+                column = block * BLOCK_C + offs_c
+                g_transposed = tl.load(scores_ptr + column[:, None] * BLOCK_T + offs_t[None, :])
+                dx = tl.dot(g_transposed, v, input_precision=PRECISION)
+                scatter(w_out_ptr, tl.load(ids_ptr + column), tl.load(scales_ptr + column), dx, offs_d, D)
         give_back(
             w_in_ptr, ids_ptr + C, scales_ptr + C, word, tile * T - W, token, left, right, dv, offs_d, halo_blocks,
             D, CBOW, CBOW_MEAN, BLOCK_T, BLOCK_H, PRECISION,
@@ -239,6 +281,7 @@ def train_kernel(
     CBOW: tl.constexpr,
     CBOW_MEAN: tl.constexpr,
     MASK: tl.constexpr,
+    SHARED_AT: tl.constexpr,
     HAS_STATIC: tl.constexpr,
     CHUNK: tl.constexpr,
     NOTES: tl.constexpr,
@@ -250,6 +293,9 @@ def train_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
+    BLOCK_U: tl.constexpr,
+    HELD: tl.constexpr,
+    BLOCK_E: tl.constexpr,
     BLOCK_P: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
@@ -278,7 +324,7 @@ def train_kernel(
             pairs = _note_entries(
                 ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk.to(tl.int32),
                 draw_epoch, seed, V, columns, halo_blocks,
-                T, N, W, CBOW, WEIGHT_PER_PAIR, CHUNK, C, BLOCK_T, BLOCK_H,
+                T, N, W, CBOW, WEIGHT_PER_PAIR, SHARED_AT, CHUNK, C, BLOCK_T, BLOCK_H,
             )  # fmt: skip
             _score(
                 scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
@@ -288,17 +334,17 @@ def train_kernel(
             lr = learning_rate(rates_ptr, done, tl.load(notes_ptr + 2 * CHUNK + tile * T))
             loss = WEIGH(
                 scores_ptr, weights_ptr, ids_ptr, notes_ptr, objective_ptr, tile, kept, lr, columns // BLOCK_C,
-                T, N, W, K, CBOW, MASK, CHUNK, BLOCK_T, BLOCK_C,
+                T, N, W, K, CBOW, MASK, SHARED_AT, CHUNK, BLOCK_T, BLOCK_C,
             )  # fmt: skip
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
             tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns, INPUTS, lr, cap,
-                HAS_STATIC, BLOCK_C,
+                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns, lr, cap,
+                INPUTS, HAS_STATIC, BLOCK_C, BLOCK_E,
             )  # fmt: skip
             _update(
                 w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,
                 columns // BLOCK_C, halo_blocks,
-                D, T, W, CBOW, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_D, PRECISION,
+                D, T, W, CBOW, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_U, HELD, PRECISION,
             )  # fmt: skip
         place = tl.atomic_add(next_ptr, 1, sem="relaxed")

@@ -29,7 +29,7 @@ _PURPOSE_SHARED = tl.constexpr(philox.PURPOSE_SHARED)
 _ID_MASK = tl.constexpr(int(contract.ID_MASK))
 
 
-@triton.jit
+@triton.jit(noinline=True)  # what it keeps in registers does not live through a tile's passes
 def plan_chunk(
     notes_ptr,
     tokens_ptr,
@@ -99,7 +99,9 @@ def window_of(notes_ptr, index, valid, CHUNK: tl.constexpr):
 def in_window(index, left, right, other):
     """Return the mask of which kept tokens `other` are in the windows of the kept tokens `index`."""
     distance = other[None, :] - index[:, None]
-    return (distance >= -left[:, None]) & (distance <= right[:, None]) & (distance != 0)
+    # From 0 to left + right, in one comparison: what is below 0 is large without a sign.
+    from_left = (distance + left[:, None]).to(tl.uint32)
+    return (from_left <= (left + right)[:, None].to(tl.uint32)) & (distance != 0)
 
 
 @triton.jit

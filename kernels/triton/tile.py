@@ -1,7 +1,7 @@
-"""A tile on the device: its entries, rows in and out of the tables, the logistic gradient, and the row cap.
+"""A tile on the device: its entries, rows in and out of the tables, and the row cap.
 
 Beside the plan's notes (plan.py) a program owns four more pieces of global memory that stay in the caches. A
-tile's *entries* are the C columns of its scores, the targets' and then the shared ones, and then the
+tile's *entries* are the C columns of its scores, the targets' and from SHARED_AT on the shared ones, and then the
 rows of W_in that it changes:
 
     ids [entries]       int32, the entry's word, or -1 where there is none
@@ -35,8 +35,14 @@ def gather(table_ptr, rows, offs_d, D: tl.constexpr):
 @triton.jit
 def scatter(table_ptr, rows, scale, step, offs_d, D: tl.constexpr):
     """Add scale * step [M, BLOCK_D] to the columns `offs_d` of rows, where the scale is not 0."""
-    mask = (scale > 0)[:, None] & (offs_d < D)[None, :]
-    tl.atomic_add(row_pointers(table_ptr, rows, offs_d, D), step * scale[:, None], mask=mask, sem="relaxed")
+    add(table_ptr, rows, scale > 0, step * scale[:, None], offs_d, D)
+
+
+@triton.jit
+def add(table_ptr, rows, there, step, offs_d, D: tl.constexpr):
+    """Add step [M, BLOCK_D] to the columns `offs_d` of rows, where there is anything to add."""
+    mask = there[:, None] & (offs_d < D)[None, :]
+    tl.atomic_add(row_pointers(table_ptr, rows, offs_d, D), step, mask=mask, sem="relaxed")
 
 
 @triton.jit
@@ -54,14 +60,15 @@ def note_columns(
     V,
     columns,
     TARGETS: tl.constexpr,
+    SHARED_AT: tl.constexpr,
     N: tl.constexpr,
 ):
-    """Note the words of a tile's columns: the kept tokens from `first` on, TARGETS of them, then the N words drawn."""
+    """Note the words of a tile's columns: the kept tokens from `first` on, TARGETS of them, and the N words drawn."""
     for start in range(0, columns, 128):
         column = start + tl.arange(0, 128)
         token = first + column
         is_token = (column < TARGETS) & (token >= 0) & (token < kept)
-        j = column - TARGETS
+        j = column - SHARED_AT
         is_shared = (j >= 0) & (j < N)
         word = tl.load(notes_ptr + token, mask=is_token, other=-1)
         drawn = draw_words(j, is_shared, noise_prob_ptr, noise_alias_ptr, tile, chunk, draw_epoch, seed, V)
@@ -95,6 +102,7 @@ def pair_weights(
     K: tl.constexpr,
     CBOW: tl.constexpr,
     MASK: tl.constexpr,
+    SHARED_AT: tl.constexpr,
     BLOCK_T: tl.constexpr,
 ):
     """Return (weight [T, C], is_shared [1, C]) of a block of columns: own pairs 1, shared ones K / N a target of a row.
@@ -102,34 +110,31 @@ def pair_weights(
     With MASK a shared word weighs nothing for those of the row's targets that it is; CBOW's are `word` [T].
     """
     if CBOW:
-        is_shared = (column >= T)[None, :]
-        weighs = (column < T + N)[None, :] & (tl.arange(0, BLOCK_T) >= 0)[:, None]
+        is_shared = (column >= SHARED_AT)[None, :]
+        weighs = (column < SHARED_AT + N)[None, :] & (tl.arange(0, BLOCK_T) >= 0)[:, None]
         if MASK:
-            weighs = (column < T + N)[None, :] & (word[:, None] != tl.load(ids_ptr + column)[None, :])
+            weighs = (column < SHARED_AT + N)[None, :] & (word[:, None] != tl.load(ids_ptr + column)[None, :])
         shared_weight = tl.where(weighs, K / N, 0.0)
         own = tl.arange(0, BLOCK_T)[:, None] == column[None, :]
         weight = tl.where(is_shared, shared_weight, tl.where(own, 1.0, 0.0))
         weight = tl.where((left + right > 0)[:, None], weight, 0.0)
     else:
-        is_shared = (column >= T + 2 * W)[None, :]
+        is_shared = (column >= SHARED_AT)[None, :]
         count = (left + right).to(tl.float32)[:, None] + tl.zeros_like(score)
         if MASK:
             drawn = tl.load(ids_ptr + column)
             count -= _targets_equal(tl.zeros_like(score), drawn, notes_ptr, token, left, right, W)
-        shared_weight = tl.where((column < T + 2 * W + N)[None, :], count * (K / N), 0.0)
+        shared_weight = tl.where((column < SHARED_AT + N)[None, :], count * (K / N), 0.0)
         own = in_window(token, left, right, tile * T - W + column)
         weight = tl.where(is_shared, shared_weight, tl.where(own, 1.0, 0.0))
     return weight, is_shared
 
 
 @triton.jit
-def logistic(score, is_shared, weight, lr):
-    """Return (G, loss), element by element: lr * weight * (label - sigmoid), weight * -log sigmoid(+-score)."""
-    against = tl.where(is_shared, score, -score)
-    tail = tl.exp(-tl.abs(against))  # in (0, 1]: neither the sigmoid nor the logarithm can overflow
-    wrong = tl.where(against >= 0, 1.0, tail) / (1.0 + tail)
-    loss = weight * (tl.log(1.0 + tail) + tl.maximum(against, 0.0))
-    return lr * weight * tl.where(is_shared, -wrong, wrong), loss
+def _keys(ids_ptr, entry, inside, columns):
+    """Return what entries [M] are compared by: the word, apart for the two tables; -1 or less where there is none."""
+    word = tl.load(ids_ptr + entry, mask=inside, other=-1)
+    return word, tl.where(entry < columns, word, -3 - word)
 
 
 @triton.jit(noinline=True)
@@ -140,34 +145,36 @@ def note_scales(
     out_weight_ptr,
     in_weight_ptr,
     columns,
-    rows_in,
     lr,
     cap,
+    INPUTS: tl.constexpr,
     HAS_STATIC: tl.constexpr,
     BLOCK: tl.constexpr,
+    BLOCK_E: tl.constexpr,
 ):
-    """Note the row cap's scale of every entry, `columns` of W_out and then `rows_in` of W_in: min(1, cap / x).
+    """Note the row cap's scale of every entry, `columns` of W_out and then INPUTS of W_in: min(1, cap / x).
 
-    x is lr times the greater of the weight of all entries with the same word and the word's static weight.
+    x is lr times the greater of the weight of all entries with the same word and the word's static weight. Entries
+    that are compared, BLOCK at a time, lie along the first axis, whose sum is taken once, mostly within threads.
     """
-    for start in range(0, columns + rows_in, BLOCK):
-        first = tl.where(start < columns, 0, columns)
-        stop = tl.where(start < columns, columns, columns + rows_in)
-        entry = start + tl.arange(0, BLOCK)
-        rows = tl.load(ids_ptr + entry, mask=entry < stop, other=-1)
-        own = tl.load(weights_ptr + entry, mask=entry < stop, other=0.0)
-        weight = tl.zeros((BLOCK,), tl.float32)
-        for other_start in range(first, stop, BLOCK):
+    entries = columns + INPUTS
+    for start in range(0, entries, BLOCK_E):
+        entry = start + tl.arange(0, BLOCK_E)
+        inside = entry < entries
+        rows, keys = _keys(ids_ptr, entry, inside, columns)
+        same = tl.zeros((BLOCK, BLOCK_E), tl.float32)
+        for other_start in range(0, entries, BLOCK):
             other = other_start + tl.arange(0, BLOCK)
-            other_rows = tl.load(ids_ptr + other, mask=other < stop, other=-2)
-            other_weight = tl.load(weights_ptr + other, mask=other < stop, other=0.0)
-            weight += tl.sum(tl.where(rows[:, None] == other_rows[None, :], other_weight[None, :], 0.0), 1)
+            there = other < entries
+            _, other_keys = _keys(ids_ptr, other, there, columns)
+            other_weight = tl.load(weights_ptr + other, mask=there, other=0.0)
+            same += tl.where(other_keys[:, None] == keys[None, :], other_weight[:, None], 0.0)
+        own = tl.load(weights_ptr + entry, mask=inside, other=0.0)
+        weight = tl.sum(same, 0)
         if HAS_STATIC:
-            of_out = (rows >= 0) & (entry < columns)
-            of_in = (rows >= 0) & (entry >= columns)
-            static = tl.load(out_weight_ptr + rows, mask=of_out, other=0.0)
-            static = tl.load(in_weight_ptr + rows, mask=of_in, other=static)
+            static = tl.load(out_weight_ptr + rows, mask=(rows >= 0) & (entry < columns), other=0.0)
+            static = tl.load(in_weight_ptr + rows, mask=(rows >= 0) & (entry >= columns), other=static)
             weight = tl.maximum(weight, static)
         scale = tl.where(own > 0, cap / tl.maximum(lr * weight, cap), 0.0)
-        tl.store(scales_ptr + entry, scale, mask=entry < stop)
+        tl.store(scales_ptr + entry, scale, mask=inside)
     tl.debug_barrier()

@@ -11,8 +11,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 
 from w2vfast.kernels.objectives.nce import Nce
-from w2vfast.kernels.triton.inputs import windows
-from w2vfast.kernels.triton.tile import logistic, pair_weights
+from w2vfast.kernels.triton.logistic import weigh_pairs
 
 
 def table(objective: Nce) -> NDArray[np.float32] | None:
@@ -42,27 +41,13 @@ def weigh(
     K: tl.constexpr,
     CBOW: tl.constexpr,
     MASK: tl.constexpr,
+    SHARED_AT: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
     """See w2vfast.kernels.triton.objectives."""
-    offs_t = tl.arange(0, BLOCK_T)
-    token, left, right = windows(notes_ptr, tile, kept, T, CHUNK, BLOCK_T)
-    word = tl.load(notes_ptr + token, mask=(offs_t < T) & (token < kept), other=-1)
-    loss = tl.zeros((BLOCK_T,), tl.float32)
-    for block in range(blocks):
-        column = block * BLOCK_C + tl.arange(0, BLOCK_C)
-        element = scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T
-        score = tl.load(element)
-        of_column = tl.load(ids_ptr + column)
-        score -= tl.load(objective_ptr + of_column, mask=of_column >= 0, other=0.0)[None, :]
-        weight, is_shared = pair_weights(
-            ids_ptr, notes_ptr, tile, token, left, right, word, column, score, T, N, W, K, CBOW, False, BLOCK_T
-        )
-        g, block_loss = logistic(score, is_shared, weight, lr)
-        tl.store(element, g)
-        tl.store(weights_ptr + column, tl.sum(weight, 0))
-        loss += tl.sum(block_loss, 1)
-    tl.debug_barrier()
-    return tl.sum(loss, 0)
+    return weigh_pairs(
+        scores_ptr, weights_ptr, ids_ptr, notes_ptr, objective_ptr, tile, kept, lr, blocks,
+        T, N, W, K, CBOW, MASK, SHARED_AT, CHUNK, BLOCK_T, BLOCK_C, True,
+    )  # fmt: skip

@@ -84,12 +84,13 @@ def weigh(
     K: tl.constexpr,
     CBOW: tl.constexpr,
     MASK: tl.constexpr,
+    SHARED_AT: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
     """See w2vfast.kernels.triton.objectives."""
-    FIRST: tl.constexpr = T if CBOW else T + 2 * W
+    FIRST: tl.constexpr = SHARED_AT
     # More elements at once than 1,024 take more registers than there are.
     BLOCK: tl.constexpr = min(BLOCK_C, max(8, 1024 // BLOCK_T))
     blocks *= BLOCK_C // BLOCK
@@ -118,7 +119,23 @@ def weigh(
         score = tl.load(element)
         word, log_expected = _log_expected(ids_ptr, objective_ptr, column, N)
         weight, is_shared = pair_weights(
-            ids_ptr, notes_ptr, tile, token, left, right, word_of_row, column, score, T, N, W, 1, CBOW, False, BLOCK_T
+            ids_ptr,
+            notes_ptr,
+            tile,
+            token,
+            left,
+            right,
+            word_of_row,
+            column,
+            score,
+            T,
+            N,
+            W,
+            1,
+            CBOW,
+            False,
+            FIRST,
+            BLOCK_T,
         )
         weight = tl.where(is_shared, 0.0, weight)
         hits = _hits(ids_ptr, word, FIRST, N, BLOCK)
@@ -136,7 +153,23 @@ def weigh(
         score = tl.load(element)
         word, log_expected = _log_expected(ids_ptr, objective_ptr, column, N)
         others_targets, _ = pair_weights(
-            ids_ptr, notes_ptr, tile, token, left, right, word_of_row, column, score, T, N, W, N, CBOW, True, BLOCK_T
+            ids_ptr,
+            notes_ptr,
+            tile,
+            token,
+            left,
+            right,
+            word_of_row,
+            column,
+            score,
+            T,
+            N,
+            W,
+            N,
+            CBOW,
+            True,
+            FIRST,
+            BLOCK_T,
         )
         hits = _hits(ids_ptr, word, FIRST, N, BLOCK)
         of_draws, others, of_own = _normaliser(score, log_expected, hits, largest, total)
