@@ -45,7 +45,7 @@ if [[ $watched == thread ]]; then
     exit
 fi
 tests=()
-for name in native batches scanner; do
+for name in native bfloat16 batches scanner; do
     if [[ -e tests/test_$name.py ]]; then tests+=("tests/test_$name.py"); fi
 done
 compgen -G "kernels/native/_*.so" > /dev/null || { echo "nothing native was built" >&2; exit 1; }

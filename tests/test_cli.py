@@ -116,6 +116,8 @@ def test_backends_are_listed(capsys):
     assert (listed["torch"]["available"], listed["torch"]["reason"]) == (True, None)
     assert all(entry["available"] == (entry["reason"] is None) for entry in listed.values())
     assert {"negative-sampling", "nce"} <= set(listed["torch"]["objectives"])
+    assert set(map(tuple, listed["torch"]["precisions"].values())) == {("float32",)}
+    assert all(able[-1] == "float32" for entry in listed.values() for able in entry["precisions"].values())
     code, out, _ = run(capsys, "--backends")
     assert re.search("^torch +can run; objectives: .*nce", out, re.MULTILINE)
 

@@ -58,6 +58,11 @@ def objectives(name: str) -> tuple[str, ...]:
         return ()
 
 
+def precisions(name: str, objective: str) -> tuple[str, ...]:
+    """Return what a backend can compute an objective's products in on this machine, the fastest first."""
+    return tuple(module_of(name).precisions(objective))
+
+
 def build_of(name: str) -> str:
     """Return what made a backend's results what they are, as far as it can be told: build and versions."""
     if name == "native":
@@ -83,7 +88,7 @@ def choose(config: Config) -> Choice:
 
 
 def _precision(choice: Choice, config: Config) -> str:
-    able: tuple[str, ...] = module_of(choice.name).precisions(config.objective)
+    able = precisions(choice.name, config.objective)
     if config.precision == "auto":
         return able[0] if config.bits is None else "float32"  # levels were measured in float32
     if config.precision not in able:

@@ -156,13 +156,19 @@ def _main(argv: Sequence[str] | None) -> None:
 def _list_backends(as_json: bool) -> None:
     from w2vfast import backends
 
-    found = {name: (backends.unavailable_reason(name), backends.objectives(name)) for name in backends.NAMES}
+    listed = {}
+    for name in backends.NAMES:
+        why, has = backends.unavailable_reason(name), backends.objectives(name)
+        precisions = {objective: backends.precisions(name, objective) for objective in has}
+        listed[name] = {"available": not why, "reason": why, "objectives": has, "precisions": precisions}
+        if not as_json:
+            rounded = [f"{objective} in {able[0]}" for objective, able in precisions.items() if able[0] != "float32"]
+            print(
+                f"{name:8} {'can run' if why is None else 'cannot run: ' + why}; objectives: {', '.join(has) or '?'}"
+                + (f"; {', '.join(rounded)}" if rounded else "")
+            )
     if as_json:
-        listed = {name: {"available": not why, "reason": why, "objectives": has} for name, (why, has) in found.items()}
         print(json.dumps(listed))
-    else:
-        for name, (why, has) in found.items():
-            print(f"{name:8} {'can run' if why is None else 'cannot run: ' + why}; objectives: {', '.join(has) or '?'}")
 
 
 def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_ranks: ranks.Ranks | None) -> None:
