@@ -78,7 +78,9 @@ def score(row: Row, measure: str) -> str:
 
 def name_of(row: Row) -> str:
     """Return how a trainer is called in the table."""
-    settings = f" (T={row['tile']}, N={row['shared_negatives']})" if row["tile"] else ""
+    early, later = row["early_negatives"], row["shared_negatives"]
+    negatives = later if early == later else f"{early}, then {later}"
+    settings = f" (T={row['tile']}, N={negatives})" if row["tile"] else ""
     device = "" if row["device"] == "cpu" else f" on {row['device']}"
     return TRAINERS[row["trainer"]] + device + settings
 
