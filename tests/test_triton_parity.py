@@ -47,6 +47,7 @@ CASES = {
     "chunks-of-50": {"chunk_size": 50},
     "columns-in-groups": {"tile": 64, "shared_words": 50},
     "columns-in-wide-blocks": {"shared_words": 64},
+    "wide-blocks-without-a-mask": {"shared_words": 64, "target_mask": False},
     "tile-past-the-table": {"tile": 100},
     "several-programs": {"tile": 16, "tokens_in_flight": 64},
 }

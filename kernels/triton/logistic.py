@@ -124,7 +124,8 @@ def weigh_pairs(
         loss += weight * (tl.log(factor) + excess)
     drawn_factors = tl.full((BLOCK_T, BLOCK_C), 1.0, tl.float32)
     drawn_loss = tl.zeros((BLOCK_T, BLOCK_C), tl.float32)
-    for block in range((SHARED_AT + BLOCK_C - 1) // BLOCK_C, blocks):
+    drawn_end = tl.minimum(blocks, (SHARED_AT + N + BLOCK_C - 1) // BLOCK_C)
+    for block in range((SHARED_AT + BLOCK_C - 1) // BLOCK_C, drawn_end):
         column = block * BLOCK_C + offs_c
         element = scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T
         score = tl.load(element)
@@ -150,6 +151,10 @@ def weigh_pairs(
             else:
                 drawn_factors *= tl.where(drawn[None, :], factor, 1.0)
                 drawn_loss += tl.where(drawn[None, :], excess, 0.0)
+    for block in range(drawn_end, blocks):  # what pads the last group
+        column = block * BLOCK_C + offs_c
+        tl.store(scores_ptr + offs_t[:, None] + column[None, :] * BLOCK_T, tl.zeros((BLOCK_T, BLOCK_C), tl.float32))
+        tl.store(weights_ptr + column, tl.zeros((BLOCK_C,), tl.float32))
     if not MASK:
         loss_of_row += row_weight * (_log_of_rows(drawn_factors, N) + tl.sum(drawn_loss, 1))
     tl.debug_barrier()
