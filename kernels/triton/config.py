@@ -70,8 +70,10 @@ _AMPERE = Tuning(
 # An addition is one instruction of four columns from 9.0 on, and takes four addresses before: twice the columns a step
 # spill there, and take more shared memory than 8.6 and 12.0 have for two programs.
 _HOPPER = replace(_AMPERE, update_d=64)
+# On 8.0 holding G spills 2 instructions, and five blocks of CBOW's columns at T = 64 spill 8.
+_A100_BLOCKS = SCORE_BLOCKS | {"cbow": SCORE_BLOCKS["cbow"] | {64: (ScoreBlock(16, 4),)}}
 TUNINGS = {
-    80: replace(_AMPERE, held=0),  # holding G spills 2 instructions there
+    80: replace(_AMPERE, held=0, score_blocks=_A100_BLOCKS),
     86: _AMPERE,
     90: _HOPPER,
     # Products of 64 rows and more take 10.x's tensor memory, which triton 3.4 to 3.9 allot in no function but the
@@ -171,7 +173,7 @@ def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precis
         "BLOCK_H": block_h,
         "BLOCK_D": block_d,
         "BLOCK_U": max(block_d, min(update_d, _block(vector_size), 2048 // block_t)),
-        "HELD": chosen.held,
+        "HELD": chosen.held if precision == "tf32" else 0,
         "BLOCK_E": min(128, _block(columns + halo_blocks * block_h)),
         "BLOCK_P": min(512, _block(job.chunk_size)),
         "PRECISION": precision,
