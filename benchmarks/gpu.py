@@ -413,7 +413,7 @@ def train(config: Config, settings: Settings, keep: str | None) -> Row:
     assert settings.corpus is not None
     device = settings.scale.device
     config = dataclasses.replace(config, min_count=5 if device == "cuda" else 1, backend="triton")
-    choice = backends.Choice("triton", device, "benchmarks/gpu.py")
+    choice = backends.Choice("triton", device, "benchmarks/gpu.py", "tf32")
     corpus, scan = scanned(settings.corpus, config.min_count)
     work = jobs.prepare(corpus, config, choice)
     programs, setup, compiling = prepared(work, config.vector_size, device)
@@ -466,7 +466,7 @@ def scores_of(path: Path) -> Row:
     """Return the scores of vectors; none where there are no data sets, or none of their words."""
     try:
         return dict(quality(formats.load_vectors(path)))
-    except InputError as error:
+    except (InputError, ModuleNotFoundError) as error:
         return {"not_scored": str(error)}
 
 
