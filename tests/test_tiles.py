@@ -1,9 +1,13 @@
 """T, N and tokens in flight: the documented rules, at the sizes where they change."""
 
+import dataclasses
+
 import pytest
 
-from w2vfast import tiles
+from w2vfast import jobs, tiles
+from w2vfast.backends import Choice
 from w2vfast.config import Config
+from w2vfast.corpus import encode_sentences
 from w2vfast.errors import InputError
 
 LARGE = {"trained_tokens": 70e6, "corpus_tokens": 18_000_000, "vocabulary": 85_000}
@@ -24,6 +28,7 @@ def choose(config, backend="native", device="cpu", **sizes):
         ({"objective": "nce"}, "native", {}, 32),
         ({"preset": "fast"}, "native", {}, 16),
         ({"shared_negatives": 32}, "native", {}, 32),
+        ({"bits": 1}, "native", {}, 32),
         ({"window": 10}, "native", {}, 64),
         ({"negative": 15}, "native", {}, 96),
         ({"eval_every": 1.0, "patience": 2}, "native", {}, 32),
@@ -37,6 +42,16 @@ def test_negatives_grow_where_it_was_measured(options, backend, sizes, early):
     assert (
         choose(Config(**options), backend, "cuda" if backend == "triton" else "cpu", **sizes).early_negatives == early
     )
+
+
+def test_negatives_do_not_grow_in_ranks(themed_sentences):
+    corpus = encode_sentences(themed_sentences, min_count=1)
+    settings = dataclasses.replace(choose(Config()), early_negatives=16)
+    for ranks, options, early in ((1, {}, 16), (2, {}, 32), (2, {"early_negatives": 16}, 16)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tiles, "choose", lambda *_: settings)
+            work = jobs.prepare(corpus, Config(**options), Choice("native", "cpu", "a test"), ranks=ranks)
+        assert (work.early_words, work.shared_words) == (early, 32)
 
 
 def test_defaults():
