@@ -55,7 +55,8 @@ nearest to it (levels.py), and what it receives is added to it as it is:
 The objective names the tile's columns, turns their scores (row . column, from the tables before the step) into
 gradients G = weight * (label - prediction) and the loss, and says what each pair weighs in the row cap; it may
 return a factor on the rows themselves. With U the columns, dV = lr (G U + factor V), dU = lr G^T V. Objectives are
-`kernels/objectives/*.py`; each backend has one file an objective, chosen by its name.
+`kernels/objectives/*.py`; each backend has one file an objective, chosen by its name. With `teacher` the labels of negative
+sampling are soft (teacher.py).
 
 An objective may ask for more of those that have it:
 
@@ -87,6 +88,7 @@ from numpy.typing import NDArray
 from w2vfast.kernels.levels import BITS
 from w2vfast.kernels.mapped import blocks
 from w2vfast.kernels.noise import NoiseTable
+from w2vfast.kernels.teacher import Teacher
 
 CHUNK_TOKENS = 4096  # docs/design.md, "The plan"
 GROUP_TOKENS = 1 << 20  # positions planned at a time where the plan is made for many chunks at once
@@ -94,6 +96,7 @@ SENTENCE_END = np.int32(-(2**31))  # sign bit of a token id
 ID_MASK = np.int32(2**31 - 1)
 MAX_SHARED_WORDS = 1024
 LOSS_UNIT = 2.0**-16  # the losses of batches in fixed order are summed in whole units: exactly, in any order, to 10^11
+TAUGHT = "negative-sampling"  # the objective that a teacher goes with
 EXACT_MINING = 50_000  # words; docs/experiments.md, "Mining"
 
 
@@ -228,6 +231,7 @@ class Job:
     in_scale: NDArray[np.float32] | None = None  # [V] what each W_in row's steps are multiplied by, None for 1
     in_row: NDArray[np.int32] | None = None  # [V] which row of W_in is a word's, where words share; None: its own
     bits: int | None = None  # W_in is read as the levels of so many bits (levels.py), None for as it is
+    teacher: Teacher | None = None  # what else makes labels
     mode: Literal["sg", "cbow"]
     cbow_mean: bool
     window: int  # W
@@ -376,6 +380,10 @@ def check(job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> 
         _require(array.flags.c_contiguous, f"{name} must be C-contiguous")
     _require((job.in_weight is None) == (job.out_weight is None), "in_weight and out_weight go together")
     _require(job.bits is None or job.bits in BITS, f"bits must be 1, 2 or 8, not {job.bits}")
+    if job.teacher is not None:
+        _require(job.objective.name == TAUGHT, f"a teacher is for {TAUGHT}, not for {job.objective.name}")
+        _require(job.in_row is None, "a teacher's rows are words', which must have rows of their own")
+        job.teacher.check(V)
     _require(job.mode in ("sg", "cbow"), f"unknown mode {job.mode!r}")
     _require(job.row_cap in ("tile", "batch"), f"unknown row_cap {job.row_cap!r}")
     _require(job.window >= 1 and job.tile >= 1, "window and tile must be at least 1")

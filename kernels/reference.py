@@ -16,9 +16,11 @@ from w2vfast.kernels.contract import (
     ID_MASK,
     ChunkPlan,
     FixedOut,
+    Gradient,
     Job,
     Mined,
     Mining,
+    OwnPair,
     StepResult,
     Tile,
     TileRow,
@@ -27,6 +29,7 @@ from w2vfast.kernels.contract import (
 from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.noise import NoiseTable
 from w2vfast.kernels.philox import PURPOSE_SHARED, PURPOSE_TOKEN, philox4x32
+from w2vfast.kernels.teacher import Teacher
 
 
 def _mulhi(a: int, b: int) -> int:
@@ -133,6 +136,29 @@ class Updates:
     loss: float
 
 
+def _soften(
+    teacher: Teacher,
+    tile: Tile,
+    own: tuple[list[OwnPair], NDArray[np.float64]],
+    shared: tuple[list[int], NDArray[np.float64]],
+    g: Gradient,
+) -> Gradient:
+    """Return the gradient with a teacher's labels, from that with hard ones; pairs and columns come with their scores."""
+
+    def moved(row: TileRow, column: int, label: float) -> float:
+        """Return the soft label less the hard one."""
+        if not all(teacher.known[word] for word in [*row.inputs, column]):
+            return 0.0
+        scores = [row.share * w_in[row.inputs].astype(np.float64).sum(axis=0) @ w_out[column] for w_in, w_out in teacher.models]
+        soft = np.mean([1 / (1 + np.exp(-score / teacher.temperature)) for score in scores])
+        return teacher.weight * (float(soft) - label)
+
+    of_own = g.own_weight * [moved(tile.rows[pair.row], pair.column, pair.label) for pair in own[0]]
+    of_shared = g.shared_weight * [[moved(row, column, 0.0) for column in shared[0]] for row in tile.rows]
+    loss = g.loss - float((of_own * own[1]).sum()) - float((of_shared * shared[1]).sum())
+    return replace(g, own=g.own + of_own, shared=g.shared + of_shared, loss=loss)
+
+
 def bfloat16(values: NDArray[np.floating] | float) -> NDArray[np.float64]:
     """Return values rounded to the nearest bfloat16, ties to even."""
     bits = np.asarray(values, np.float32).view(np.uint32)
@@ -165,6 +191,8 @@ def tile_updates(
         [[float(rounded(vector) @ rounded(w_out[column])) for column in shared] for vector in left]
     )
     g = job.objective.gradient(tile, own, own_scores, shared_scores)
+    if job.teacher is not None:
+        g = _soften(job.teacher, tile, (own, own_scores), (shared, shared_scores), g)
     d_left = [(g.factor[r] if g.factor is not None else 0.0) * lr * vector for r, vector in enumerate(left)]
     for p, pair in enumerate(own):
         d_left[pair.row] = d_left[pair.row] + lr * g.own[p] * w_out[pair.column]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from w2vfast.config import BOTH, Config, flag
+from w2vfast.config import BOTH, TEACHER_WEIGHT, Config, flag
 from w2vfast.config import HIERARCHICAL as TREE
 from w2vfast.errors import InputError
 from w2vfast.train import build_parser, parse
@@ -107,6 +107,10 @@ def test_every_option_is_a_flag_that_sets_it():
         "read_vocab": None,
         "precision": "auto",
         "buckets": None,
+        "teacher": None,
+        "teacher_weight": TEACHER_WEIGHT,
+        "teacher_temperature": 1.0,
+        "teacher_partial": False,
         "shared_negatives": None,
         "early_negatives": None,
         "classes": None,

@@ -17,7 +17,7 @@ FOLDERS = {
 }
 BACKENDS = ("torch", "native", "triton")
 # What every part of kernels/ may know.
-CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "levels", "mapped", "noise", "philox")}
+CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "levels", "mapped", "noise", "philox", "teacher")}
 # Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it, and the kernels' contract and
 # objectives.
 LAYERS = [
@@ -26,8 +26,8 @@ LAYERS = [
     *("vectors", "moments", "codecs", "compressed"),
     *("formats.words", "formats.binary", "formats.text", "formats.word2vec"),
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert", "compress", "postprocess"),
-    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room"),
-    *("predictions", "model_file", "prediction"),
+    *("predictions", "model_file", "teachers"),
+    *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room", "prediction"),
     *("kept_scan", "run", "exchange", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
     *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "gensim_checkpoints", "model", "__init__"),
 ]

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.conftest import THEMES
-from w2vfast import backends, trainer
+from w2vfast import backends, model_file, objectives, trainer
 from w2vfast.command import option_words
 from w2vfast.config import Config
 from w2vfast.errors import InputError
@@ -31,6 +31,7 @@ FALLING = "ship sailor 1\nbread oven 1\nmoon orbit 2\nviolin piano 2\nship oven 
 OTHER = "ship wave 5\nbread cake 4\nmoon cake 3\nwave oven 2\n"
 SCORED = {"eval_every": 1.0, "eval_set": "falling.tsv", "epochs": 4}
 PREDICTED = {"objective": "von-mises-fisher", "targets": "targets.txt"}
+TAUGHT = {"teacher": ("teacher.safetensors",)}
 CLASSES = "hapax none\n" + "".join(f"{word} {theme}\n" for theme, words in THEMES.items() for word in words)
 VOCABULARY = "ship 300\nbread 200\nmoon 100\nviolin 90\n"
 
@@ -104,6 +105,22 @@ CASES = [
     Case("buckets", 25, refused="25 buckets for 25 words leave nothing to share"),
     Case("buckets", 16, besides={"bits": 2}, refused="buckets does not go with bits"),
     Case("bits", 3, refused="bits must be one of 1, 2, 8, not 3|bits: invalid choice: 3"),
+    Case("teacher", ("teacher.safetensors",)),
+    Case("teacher", ("teacher.safetensors", "other-teacher.safetensors"), besides=TAUGHT),
+    Case("teacher", ("missing.safetensors",), refused="cannot read missing.safetensors"),
+    Case("teacher", ("teacher.safetensors",), besides={"mode": "cbow"}, refused="trained with mode sg, this run has cb"),
+    Case("teacher", ("teacher.safetensors",), besides={"objective": "nce"}, refused="teacher is negative-sampling's"),
+    Case("teacher_weight", 0.25, besides=TAUGHT),
+    Case("teacher_weight", 0.25, refused="name its model with teacher too"),
+    Case("teacher_temperature", 2.0, besides=TAUGHT),
+    Case("teacher_temperature", 2.0, refused="name its model with teacher too"),
+    Case(
+        "teacher_partial",
+        False,
+        besides={"teacher": ("partial.safetensors",), "teacher_partial": True},
+        refused="has no 1 of the vocabulary's 25 words",
+    ),
+    Case("teacher_partial", True, refused="name its model with teacher too"),
     Case("shrink_windows", False),
     Case("seed", 2),
     Case("workers", 2, "threads", besides={"epochs": 1}),
@@ -182,6 +199,12 @@ def folder(tmp_path: Path, sentences: list[list[str]], monkeypatch: pytest.Monke
     for seed, name in enumerate(("targets.txt", "others.txt")):
         vectors = np.random.default_rng(seed).normal(size=(len(words), 8)).astype(np.float32)
         save_vectors(Vectors(words, vectors), name)
+    for seed, name in enumerate(("teacher", "other-teacher", "partial")):
+        known = [word for word in words if word != "hapax"] if name == "partial" else words
+        w_in, w_out = np.random.default_rng(seed).normal(size=(2, len(known), 6)).astype(np.float32)
+        counts = np.ones(len(known), np.int64)
+        of_model = objectives.create(Config(), counts), {"mode": "sg", "cbow_mean": True}
+        model_file.save(model_file.Contents(known, counts, w_in, w_out, *of_model), f"{name}.safetensors")
     return tmp_path
 
 

@@ -59,7 +59,12 @@ def _ranks(result: TrainResult) -> str:
 
 
 def _bits(settings: dict[str, Any]) -> str:
-    return "".join(f" {name}={settings[name]}" for name in ("bits", "buckets") if settings[name] is not None)
+    return "".join(f" {name}={settings[name]}" for name in ("bits", "buckets") if settings[name] is not None) + (
+        f" teacher={','.join(settings['teacher'])} teacher_weight={settings['teacher_weight']:g} "
+        f"teacher_temperature={settings['teacher_temperature']:g}"
+        if settings["teacher"] is not None
+        else ""
+    )
 
 
 def _kept(result: TrainResult) -> str:

@@ -25,7 +25,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import __version__, backends, model_file
+from w2vfast import __version__, backends, model_file, teachers
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
@@ -49,7 +49,7 @@ GENERATIONS = 2
 # Options that may differ when a run goes on. The last three are files that are known by what is in them; backend and
 # device are compared as they were chosen, epochs may grow.
 FREE = {"epochs", "workers", "checkpoint", "checkpoint_every", "resume", "cache_dir", "cache_above", "save_vocab"}
-FREE |= {"backend", "device", "classes", "targets", "read_vocab", "rank_timeout"}
+FREE |= {"backend", "device", "classes", "targets", "teacher", "read_vocab", "rank_timeout"}
 TOLD = ("version", "backend", "build", "precision")
 COUNTS = dict.fromkeys(
     ("tile", "shared_negatives", "early_negatives", "tokens_in_flight", "chunk_size"), int
@@ -484,6 +484,7 @@ def fingerprint(corpus: EncodedCorpus, work: Work) -> dict[str, Any]:
         "words": words.hexdigest(),
         "ids": corpus.ids_sha256 or sum_of_ids(corpus.tokens),
         "objective_arrays": objective.hexdigest(),
+        "teacher": teachers.digest(work.job.teacher) if work.job.teacher is not None else None,
     }
 
 

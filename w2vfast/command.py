@@ -37,6 +37,8 @@ def add_options(parser: argparse.ArgumentParser, names: Iterable[str] | None = N
             how: dict[str, Any] = {"action": argparse.BooleanOptionalAction, "default": None}
         elif get_origin(kind) is Literal:
             how = {"choices": get_args(kind), "type": type(get_args(kind)[0])}
+        elif get_origin(kind) is tuple:
+            how = {"action": "append", "metavar": "FILE"}
         else:
             how = {"type": kind, "metavar": kind.__name__.upper()}
         parser.add_argument(*spellings, dest=name, help=text, **how)
@@ -46,6 +48,7 @@ def config_of(arguments: argparse.Namespace, **defaults: Any) -> Config:
     """Return the config that the given options make; `defaults` are a command's own. Raises InputError."""
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return Config(**defaults | given)
 
 
@@ -56,7 +59,8 @@ def option_words(settings: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(flag(name) if value else "--no-" + flag(name)[2:])
         elif value is not None:
-            words += [flag(name), str(value)]
+            for item in value if isinstance(value, tuple) else (value,):
+                words += [flag(name), str(item)]
     return words
 
 

@@ -33,6 +33,8 @@ HIERARCHICAL = "hierarchical-softmax"
 BOTH = "hierarchical-softmax,negative-sampling"
 NEGATIVES = ("negative-sampling", "nce", BOTH)  # objectives that take K negatives for each pair
 DRAWN = (*NEGATIVES, "sampled-softmax", "margin")  # objectives whose tiles draw shared words
+TAUGHT = ("negative-sampling",)  # objectives that a teacher goes with
+TEACHER_WEIGHT = 0.5
 CODE_WORDS = 512  # of a hybrid code, as in Oda et al. 2017
 
 
@@ -201,6 +203,22 @@ class Config:
         minimum=4,
         hidden_default="none, a row a word",
     )
+    teacher: tuple[str, ...] | None = option(
+        None,
+        "a model (--save-model) whose scores make the labels soft: distillation; given again for several, whose "
+        "probabilities are averaged",
+        hidden_default="none",
+        objectives=TAUGHT,
+    )
+    teacher_weight: float = option(
+        TEACHER_WEIGHT, "what of a label is the teacher's, 0 to 1", minimum=0, maximum=1, objectives=TAUGHT
+    )
+    teacher_temperature: float = option(
+        1.0, "what the teacher's scores are divided by before the sigmoid", above=0, maximum=1000, objectives=TAUGHT
+    )
+    teacher_partial: bool = option(
+        False, "pairs with words that a teacher lacks learn from the text alone", objectives=TAUGHT
+    )
     cbow_mean: bool = option(True, "cbow: average the window's vectors (else sum them)")
     shrink_windows: bool = option(True, "draw each centre's window uniformly from 1 to --window (else always --window)")
     seed: int = option(1, "seed of every random decision", minimum=0, maximum=2**64 - 1)
@@ -346,6 +364,12 @@ class Config:
         if self.buckets is not None and (self.objective == "margin" or self.bits is not None):
             other = "bits" if self.bits is not None else "objective margin"
             raise InputError(f"buckets does not go with {other}: leave one of them out")
+        if self.teacher is not None and self.buckets is not None:
+            raise InputError("buckets does not go with teacher, which knows words: leave one of them out")
+        if self.teacher is None:
+            for name in ("teacher_weight", "teacher_temperature", "teacher_partial"):
+                if getattr(self, name) != getattr(type(self), name):
+                    raise InputError(f"{name} is how a teacher is listened to: name its model with teacher too")
         if (self.targets is None) == (self.objective == "von-mises-fisher"):
             raise InputError("von-mises-fisher predicts given vectors: name a file of them with --targets")
         if self.eval_every is None and (self.keep_best or self.patience is not None):
@@ -384,6 +408,10 @@ def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
     if get_origin(kind) is Literal:
         if value not in get_args(kind) or isinstance(value, bool):
             raise InputError(f"{name} must be one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
+        return
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple) or not value or not all(isinstance(item, str) for item in value):
+            raise InputError(f"{name} must be a tuple of file names, not {value!r}")
         return
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import objectives, plan, tiles
+from w2vfast import objectives, plan, teachers, tiles
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
@@ -85,6 +85,7 @@ def make(
         out_weight=weights[1],
         in_row=in_row,
         bits=config.bits,
+        teacher=teachers.read(config, words) if config.teacher is not None else None,
         mode=config.mode,
         cbow_mean=config.cbow_mean,
         window=config.window,

@@ -11,6 +11,8 @@ import itertools
 import json
 import os
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -96,27 +98,51 @@ def save(contents: Contents, path: PathLike) -> None:
         file.writelines(pieces(tensors, metadata))
 
 
+def about(path: PathLike) -> tuple[str, dict[str, Any]]:
+    """Return a model's objective and settings, its arrays unread. Raises InputError as `load` does."""
+    metadata, _ = _read(path, arrays=False)
+    with _fitting(path):
+        return metadata["objective"], _settings(metadata)
+
+
 def load(path: PathLike) -> Contents:
     """Read a model file. Raises InputError if it is none, truncated, of another version, or its parts do not fit."""
+    metadata, tensors = _read(path)
+    with _fitting(path):
+        arrays = {name.removeprefix(f"{PREFIX}."): a for name, a in tensors.items() if name.startswith(f"{PREFIX}.")}
+        objective = _put_together(_class_of(metadata["objective"]), arrays, json.loads(metadata["fields"]))
+        words = _words(tensors["words"], tensors["offsets"])
+        settings = _settings(metadata)
+        return Contents(words, tensors["counts"], tensors["vectors"], tensors["w_out"], objective, settings)
+
+
+def _read(path: PathLike, *, arrays: bool = True) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_version(path, metadata)
-            tensors = {name: np.ascontiguousarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if arrays else ()
+            return metadata, {name: np.ascontiguousarray(file.get_tensor(name)) for name in names}
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a dtype that numpy lacks
         raise InputError(f"{path}: truncated or broken ({error}); save or fetch it again") from error
+
+
+def _settings(metadata: dict[str, str]) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(metadata["settings"])
+    if settings["mode"] not in ("sg", "cbow") or not isinstance(settings["cbow_mean"], bool):
+        raise ValueError("the settings are of no training")
+    return settings
+
+
+@contextmanager
+def _fitting(path: PathLike) -> Iterator[None]:
+    """Turn what goes wrong with a file's parts into an InputError of one line."""
     try:
-        arrays = {name.removeprefix(f"{PREFIX}."): a for name, a in tensors.items() if name.startswith(f"{PREFIX}.")}
-        objective = _put_together(_class_of(metadata["objective"]), arrays, json.loads(metadata["fields"]))
-        words = _words(tensors["words"], tensors["offsets"])
-        settings = json.loads(metadata["settings"])
-        if settings["mode"] not in ("sg", "cbow") or not isinstance(settings["cbow_mean"], bool):
-            raise ValueError("the settings are of no training")
-        return Contents(words, tensors["counts"], tensors["vectors"], tensors["w_out"], objective, settings)
+        yield
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]!r} is missing; save the model again") from error
     except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:

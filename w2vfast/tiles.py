@@ -139,6 +139,7 @@ def _grow(config: Config, backend: str, small: bool, negatives: int) -> bool:
         and negatives == LEAST_NEGATIVES["sg"]
         and config.shared_negatives is None
         and config.bits is None
+        and config.teacher is None
         and not small
         and config.window < WIDE_WINDOW
         and not config.keep_best

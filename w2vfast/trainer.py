@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import __version__, backends, checkpoint, classes, exchange, jobs, model_file, plan, room, scoring, targets
+from w2vfast import __version__, backends, checkpoint, classes, exchange, jobs, model_file, plan, room, scoring, targets, teachers
 from w2vfast.compress import of_bits, of_rows
 from w2vfast.compressed import CompressedVectors
 from w2vfast.config import Config, usable_processors
@@ -223,6 +223,7 @@ def _settled(
         classes.read(config.classes)  # what is wrong with the file itself shows before the text is read
     if config.targets is not None:
         targets.check(config.targets, config.vector_size)
+    teachers.check(config)
     evaluate = scoring.evaluator(config, evaluate)
     if ranks is not None and config.buckets is not None:
         raise InputError("ranks exchange rows of words, which buckets share: leave buckets out, or have one process")

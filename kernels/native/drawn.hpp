@@ -122,6 +122,13 @@ class DrawnColumns : public TargetColumns {
         return loss;
     }
 
+    // See TaughtColumns.
+    const float *shared_weights(Workspace &w, const Tile &tile, int r) const {
+        float *row = w.pair_weight.data() + static_cast<size_t>(r) * w.ld_shared;
+        if (uniform_) std::fill_n(row, tile.shared, tile.targets[r] * share_);
+        return row;
+    }
+
   protected:
     float draws_of(int column) const { return draws_of_[column]; }
 

@@ -45,6 +45,7 @@ class Step {
             const auto [step, offset, low, high] = fields["levels"].cast<std::tuple<float, float, float, float>>();
             job_.levels = {step, offset, low, high};
         }
+        if (!fields["teacher"].is_none()) set_teacher(fields["teacher"]);
         job_.batch_tiles = fields["batch_tiles"].cast<int>();
         job_.group_chunks = fields["group_chunks"].cast<int>();
         job_.contended = workers > 1 && job_.batch_tiles == 0;
@@ -105,6 +106,16 @@ class Step {
     }
 
   private:
+    void set_teacher(const py::dict &teacher) {
+        for (const py::handle &model : teacher["models"]) {
+            const auto [w_in, w_out] = model.cast<std::tuple<Array<float>, Array<float>>>();
+            job_.teacher.models.push_back({w_in.data(), w_out.data(), w_in.shape(1)});
+        }
+        job_.teacher.known = pointer<uint8_t>(teacher["known"]);
+        job_.teacher.weight = teacher["weight"].cast<float>();
+        job_.teacher.temperature = teacher["temperature"].cast<float>();
+    }
+
     void set_tokens(const py::array &tokens, bool mapped) {
         job_.tokens = pointer<int32_t>(tokens);
         job_.mapped = mapped;

@@ -12,6 +12,19 @@
 
 namespace w2v {
 
+// Tables of another model, [V, D].
+struct TeacherModel {
+    const float *w_in, *w_out;
+    int64_t D;
+};
+
+// kernels/teacher.py; without models there is none.
+struct Teacher {
+    std::vector<TeacherModel> models;
+    const uint8_t *known;  // [V]
+    float weight, temperature;
+};
+
 struct Job {
     const int32_t *tokens;  // [n], sign bit on a sentence's last token
     bool mapped;            // they lie in a file
@@ -31,6 +44,7 @@ struct Job {
     double cap;
     bool contended = false;  // several workers share the tables, each changing them as it goes
     Levels levels;           // of W_in, as a tile reads it
+    Teacher teacher;
     int batch_tiles = 0, group_chunks = 0;  // tiles computed from one snapshot, chunks that they are of; or 0
 };
 

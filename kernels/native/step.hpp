@@ -9,6 +9,7 @@
 
 #include "inputs.hpp"
 #include "products.hpp"
+#include "teacher.hpp"
 
 namespace w2v {
 
@@ -16,6 +17,11 @@ namespace w2v {
 //     float step_groups(Workspace &, const Tile &, Ahead &)
 // which adds to `step_left` and returns their loss. None of those rows is a column of the tile.
 struct GroupedColumns {};
+
+// Columns whose labels a job's teacher makes soft, with
+//     const float *shared_weights(Workspace &, const Tile &, int row)
+// which are what the row's shared pairs weigh, [shared] in whole vectors, once there are gradients.
+struct TaughtColumns {};
 
 // Adds to W_out what the rows teach their columns; gradients stand where the scores stood.
 inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
@@ -41,9 +47,11 @@ inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
     });
 }
 
-// Trains on one tile; returns the loss from the scores before the update.
+// Trains on one tile, with soft labels where there is a lesson; returns the loss from the scores before the update.
 template <class Input, class Columns>
-inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Columns &columns, Ahead &ahead) {
+inline float tile_step(
+    const Job &job, Workspace &w, const Tile &tile, Columns &columns, Ahead &ahead, Lesson *lesson
+) {
     if (tile.rows == 0) return 0;
     const PairList &own = tile.own;
     Input::read(w, tile);
@@ -51,7 +59,12 @@ inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Columns &
     Input::make(job, w, tile, ahead);
 
     score_tile(w, tile, ahead);
+    if (lesson) lesson->ask(w, tile);
     float loss = columns.gradients(w, tile);
+    if constexpr (std::is_base_of_v<TaughtColumns, Columns>) {
+        const auto weights = [&](int r) { return columns.shared_weights(w, tile, r); };
+        if (lesson) loss += lesson->soften(w, tile, weights);
+    }
 
     step_rows(w, tile, ahead);
     const float *g = w.own_score.data();

@@ -127,6 +127,7 @@ class NativeStep:
         values = {field.name: getattr(job, field.name) for field in fields(job)}
         levels = levels_of(job.bits, w_in.shape[1]) if job.bits is not None else None
         values["levels"] = astuple(levels) if levels is not None else None
+        values["teacher"] = vars(job.teacher) if job.teacher is not None else None
         values["batch_tiles"] = job.tiles_in_flight if batched else 0
         values["group_chunks"] = job.chunks_in_group if batched else 0
         objective = {"name": job.objective.name} | _flat(job.objective)

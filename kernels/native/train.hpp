@@ -28,7 +28,9 @@ class TileWorker final : public Worker {
         : job_(job),
           shape_(job, objective.shared_columns(job, shared_words), objective.own_per_target()),
           tiles_{Next(job, objective, shape_), Next(job, objective, shape_)},
-          workspace_(job, shape_) {}
+          workspace_(job, shape_) {
+        if (!job.teacher.models.empty()) lesson_ = std::make_unique<Lesson>(job, shape_, workspace_.ld_shared);
+    }
 
     void train_chunk(const Visit &visit, int64_t place, bool poison, Result &result) override {
         const int64_t chunk = visit.chunks[place];
@@ -41,9 +43,9 @@ class TileWorker final : public Worker {
             const bool more = t + 1 < tiles;
             if (more) build(visit, place, plan_, t + 1, next);
             if (t + 2 < tiles) now.columns.draw(job_, chunk, visit.draw_epoch, t + 2);
-            if (poison) workspace_.poison();
+            if (poison) poison_buffers();
             Ahead ahead(workspace_.w_in, workspace_.w_out, more ? &next.tile : nullptr);
-            result.loss += tile_step<Input>(job_, workspace_, now.tile, now.columns, ahead);
+            result.loss += tile_step<Input>(job_, workspace_, now.tile, now.columns, ahead, lesson_.get());
             result.pairs += now.tile.pairs;
         }
         result.trained += plan_.kept;
@@ -70,9 +72,9 @@ class TileWorker final : public Worker {
         slot.out.begin(workspace_.step_columns.data(), workspace_.ld, now.tile.lr);
         workspace_.w_in.write_down(slot.in);
         workspace_.w_out.write_down(slot.out);
-        if (poison) workspace_.poison();
+        if (poison) poison_buffers();
         Ahead ahead(workspace_.w_in, workspace_.w_out, built_ ? &tiles_[1 - at_hand_].tile : nullptr);
-        slot.loss = tile_step<Input>(job_, workspace_, now.tile, now.columns, ahead);
+        slot.loss = tile_step<Input>(job_, workspace_, now.tile, now.columns, ahead, lesson_.get());
         slot.pairs = now.tile.pairs;
         exchange_matrices(slot);
         slot.in.finish(part_bits);
@@ -97,6 +99,11 @@ class TileWorker final : public Worker {
         next.columns.finish(next.tile);
     }
 
+    void poison_buffers() {
+        workspace_.poison();
+        if (lesson_) lesson_->poison();
+    }
+
     // The workspace's matrices of steps for the slot's, where these are what is to be added to the tables; and back.
     void exchange_matrices(Slot &slot) {
         if (!job_.cbow) exchange(workspace_.step_left, slot.in.matrix);
@@ -115,6 +122,7 @@ class TileWorker final : public Worker {
     int at_hand_ = 0;     // of the two, tile by tile
     bool built_ = false;  // the other one
     Workspace workspace_;
+    std::unique_ptr<Lesson> lesson_;  // where there is a teacher
 };
 
 // An objective with its arrays, shared by all workers, and a way to make one for it.

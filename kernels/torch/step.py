@@ -8,6 +8,7 @@ batch, T tokens, H = T + 2 W, N shared words, D vector size.
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.torch import mining
 from w2vfast.kernels.torch import objectives as objective_files
 from w2vfast.kernels.torch import plan as torch_plan
-from w2vfast.kernels.torch.inputs import Batch, Input, MinedInput, WindowInput, WordInput
+from w2vfast.kernels.torch.inputs import Batch, Input, MinedInput, Read, WindowInput, WordInput
 from w2vfast.kernels.torch.objectives import InBlocks
 from w2vfast.kernels.torch.plan import GroupPlan
+from w2vfast.kernels.torch.teacher import SoftLabels
 
 
 def unavailable_reason() -> str | None:
@@ -81,6 +83,7 @@ class TorchStep:
         file = importlib.import_module(f"w2vfast.kernels.torch.objectives.{name}")
         self._columns: Any = file.Columns(job.objective, device, dtype)
         self._fixed_out = isinstance(job.objective, FixedOut)
+        self._teacher = SoftLabels(job.teacher, device, dtype) if job.teacher is not None else None
         self._mined: Tensor | None = None  # int64 [V, M]
         if isinstance(job.objective, Mining):
             self.mined = Mined.nothing(job.vocabulary, job.objective)
@@ -208,7 +211,7 @@ class TorchStep:
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Train on a batch; returns its loss and pairs."""
-        job, columns, inputs = self._job, self._columns, self._inputs(batch)
+        job, columns, inputs = self._job, self._columns, self._inputs(batch, self._read)
         if isinstance(columns, InBlocks):
             d_left, loss = self._step_blocks(columns, inputs, batch.rate)
             self._add(0, *inputs.give_back(d_left, job.objective.weight_per_pair), batch.rate)
@@ -218,7 +221,12 @@ class TorchStep:
             parts.append(self._mined[batch.tokens].flatten(1))
         ids = torch.cat(parts, 1)
         right = embedding(ids, self._w_out)
-        result = columns.gradient(inputs, inputs.score(right), ids)
+        scores = inputs.score(right)
+        if self._teacher is None:
+            result = columns.gradient(inputs, scores, ids)
+        else:
+            hard = columns.gradient(inputs, scores.clone(), ids)
+            result = self._teacher.soften(hard, scores, ids, partial(self._inputs, batch))
         d_left, d_right = inputs.back(result.gradient, right)
         if result.factor is not None:
             d_left = d_left + result.factor * inputs.left
@@ -244,13 +252,13 @@ class TorchStep:
             self._w_out.index_add_(0, block.columns, (block.gradient * scale[tile]).T @ left[block.rows])
         return d_left.view_as(inputs.left), loss
 
-    def _inputs(self, batch: Batch) -> Input:
+    def _inputs(self, batch: Batch, read: Read) -> Input:
         own = self._columns.own_per_target
         if self._mined is not None:
-            return MinedInput(batch, self._read, own, self._mined.shape[1])
+            return MinedInput(batch, read, own, self._mined.shape[1])
         if self._job.mode == "sg":
-            return WordInput(batch, self._read, own)
-        return WindowInput(batch, self._read, own, self._job.cbow_mean)
+            return WordInput(batch, read, own)
+        return WindowInput(batch, read, own, self._job.cbow_mean)
 
     def _read(self, rows: Tensor) -> Tensor:
         """Return rows of W_in, as tiles see them, of rows' numbers of any shape."""

@@ -142,6 +142,8 @@ def _check_supported(job: Job, chosen: Tuning) -> None:
         raise Unsupported("the triton backend has no buckets: take the native or torch backend")
     if job.bits is not None:
         raise Unsupported("the triton backend has no bits: take the native or torch backend")
+    if job.teacher is not None:
+        raise Unsupported("the triton backend has no teacher: take the native or torch backend")
     if job.row_cap != "tile":
         raise Unsupported(f"the triton backend caps rows by tile: row_cap must be 'tile', not {job.row_cap!r}")
     if job.chunk_size > MAX_CHUNK:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../drawn.hpp"
+#include "../step.hpp"
 
 namespace w2v {
 
@@ -13,7 +14,7 @@ class NegativeSampling {
     int own_per_target() const { return 1; }
     int shared_columns(const Job &, int shared_words) const { return shared_words; }
 
-    class Columns : public DrawnColumns {
+    class Columns : public DrawnColumns, public TaughtColumns {
       public:
         Columns(const NegativeSampling &objective, const TileShape &shape)
             : DrawnColumns(objective.noise_, objective.negative_, shape), mask_(objective.mask_) {}

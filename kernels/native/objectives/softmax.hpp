@@ -226,7 +226,9 @@ class SoftmaxStream {
 
 // See step.hpp; this is the step of a tile whose columns are all of W_out.
 template <class Input>
-inline float tile_step(const Job &job, Workspace &w, const Tile &tile, Softmax::Columns &columns, Ahead &ahead) {
+inline float tile_step(
+    const Job &job, Workspace &w, const Tile &tile, Softmax::Columns &columns, Ahead &ahead, Lesson *
+) {
     if (tile.rows == 0) return 0;
     const PairList &own = tile.own;
     Input::read(w, tile);
