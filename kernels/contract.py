@@ -55,8 +55,8 @@ nearest to it (levels.py), and what it receives is added to it as it is:
 The objective names the tile's columns, turns their scores (row . column, from the tables before the step) into
 gradients G = weight * (label - prediction) and the loss, and says what each pair weighs in the row cap; it may
 return a factor on the rows themselves. With U the columns, dV = lr (G U + factor V), dU = lr G^T V. Objectives are
-`kernels/objectives/*.py`; each backend has one file an objective, chosen by its name. With `teacher` the labels of negative
-sampling are soft (teacher.py).
+`kernels/objectives/*.py`; each backend has one file an objective, chosen by its name. With `teacher` the labels of
+negative sampling are soft (teacher.py).
 
 An objective may ask for more of those that have it:
 

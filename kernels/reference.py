@@ -143,13 +143,16 @@ def _soften(
     shared: tuple[list[int], NDArray[np.float64]],
     g: Gradient,
 ) -> Gradient:
-    """Return the gradient with a teacher's labels, from that with hard ones; pairs and columns come with their scores."""
+    """Return the gradient with a teacher's labels from that with hard ones; pairs and columns come with scores."""
 
     def moved(row: TileRow, column: int, label: float) -> float:
         """Return the soft label less the hard one."""
         if not all(teacher.known[word] for word in [*row.inputs, column]):
             return 0.0
-        scores = [row.share * w_in[row.inputs].astype(np.float64).sum(axis=0) @ w_out[column] for w_in, w_out in teacher.models]
+        scores = [
+            row.share * w_in[row.inputs].astype(np.float64).sum(axis=0) @ w_out[column]
+            for w_in, w_out in teacher.models
+        ]
         soft = np.mean([1 / (1 + np.exp(-score / teacher.temperature)) for score in scores])
         return teacher.weight * (float(soft) - label)
 

@@ -1,5 +1,5 @@
-"""Soft labels from trained tables: distillation (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network",
-2015), for objectives of logistic regression over pairs.
+"""Soft labels from trained tables: distillation, for objectives of logistic regression over pairs (Hinton, Vinyals &
+Dean, "Distilling the knowledge in a neural network", 2015).
 
 The label y of a pair, 1 or 0, becomes y + m (p - y), where
 
@@ -33,8 +33,7 @@ class Teacher:
         """Raise ValueError if arrays or settings are not as kernels rely on them to be."""
         arrays: list[tuple[NDArray[Any], tuple[int, ...], Any]] = [(self.known, (V,), np.bool_)]
         for w_in, w_out in self.models:
-            shape = V, w_in.shape[-1]
-            arrays += [(w_in, shape, np.float32), (w_out, shape, np.float32)]
+            arrays += [(table, (V, w_in.shape[-1]), np.float32) for table in (w_in, w_out)]
         for array, shape, dtype in arrays:
             if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
                 raise ValueError(f"a teacher's array must be {np.dtype(dtype)} {list(shape)}, C-contiguous")

@@ -17,7 +17,9 @@ FOLDERS = {
 }
 BACKENDS = ("torch", "native", "triton")
 # What every part of kernels/ may know.
-CONTRACT = {f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "levels", "mapped", "noise", "philox", "teacher")}
+CONTRACT = {
+    f"w2vfast.kernels.{module}" for module in ("contract", "huffman", "levels", "mapped", "noise", "philox", "teacher")
+}
 # Lowest first: a module of w2vfast/ and its formats/ imports only what stands before it, and the kernels' contract and
 # objectives.
 LAYERS = [

@@ -108,7 +108,9 @@ CASES = [
     Case("teacher", ("teacher.safetensors",)),
     Case("teacher", ("teacher.safetensors", "other-teacher.safetensors"), besides=TAUGHT),
     Case("teacher", ("missing.safetensors",), refused="cannot read missing.safetensors"),
-    Case("teacher", ("teacher.safetensors",), besides={"mode": "cbow"}, refused="trained with mode sg, this run has cb"),
+    Case(
+        "teacher", ("teacher.safetensors",), besides={"mode": "cbow"}, refused="trained with mode sg, this run has cb"
+    ),
     Case("teacher", ("teacher.safetensors",), besides={"objective": "nce"}, refused="teacher is negative-sampling's"),
     Case("teacher_weight", 0.25, besides=TAUGHT),
     Case("teacher_weight", 0.25, refused="name its model with teacher too"),

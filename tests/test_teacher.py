@@ -1,4 +1,4 @@
-"""Distillation: each backend against the reference, the gradient by differences, what is learnt, recorded and refused."""
+"""Distillation: backends against the reference, the gradient by differences, what is learnt, recorded and refused."""
 
 import json
 from dataclasses import replace
@@ -219,7 +219,17 @@ def test_words_that_a_teacher_lacks_are_counted_or_learn_from_the_text(teachers,
 
 def test_what_is_trained_is_saved_without_the_teacher(teachers, themed_file, tmp_path, capsys):
     model, plain = tmp_path / "m.safetensors", tmp_path / "p.safetensors"
-    flags = [str(themed_file), "-o", str(tmp_path / "v.bin"), "--backend", "torch", "--workers", "1", "--min-count", "1"]
+    flags = [
+        str(themed_file),
+        "-o",
+        str(tmp_path / "v.bin"),
+        "--backend",
+        "torch",
+        "--workers",
+        "1",
+        "--min-count",
+        "1",
+    ]
     taught = ["--teacher", teachers["sg"], "--teacher", teachers["sg-2"], "--teacher-weight", "0.25"]
     assert main([*flags, "--json", "--save-model", str(model), *taught]) == 0
     out, err = capsys.readouterr()

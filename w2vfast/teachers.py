@@ -20,8 +20,8 @@ def check(config: Config) -> None:
         objective, settings = model_file.about(path)
         if objective != TAUGHT:
             raise InputError(
-                f"{path}: a teacher's scores must be log odds against the noise, which {objective} does not learn: train "
-                f"the teacher with --objective {TAUGHT}"
+                f"{path}: a teacher's scores must be log odds against the noise, which {objective} does not learn: "
+                f"train the teacher with --objective {TAUGHT}"
             )
         names = ("mode", "cbow_mean") if config.mode == "cbow" else ("mode",)
         for name in names:
@@ -51,8 +51,8 @@ def read(config: Config, words: Sequence[str] | None) -> Teacher:
         if lacks and not config.teacher_partial:
             first = words[int(np.argmin(rows))]
             raise InputError(
-                f"{path}: has no {lacks:,} of the vocabulary's {len(words):,} words (first: {first!r}): train the teacher "
-                "on this text, give --read-vocab its words, or --teacher-partial to learn their pairs from the text alone"
+                f"{path}: has no {lacks:,} of the vocabulary's {len(words):,} words (first: {first!r}): train the "
+                "teacher on this text, give --read-vocab its words, or --teacher-partial: their pairs learn from the text"
             )
     if not known.any():
         raise InputError("the teachers have no word of the vocabulary in common: give models of this text's language")

@@ -14,7 +14,20 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from w2vfast import __version__, backends, checkpoint, classes, exchange, jobs, model_file, plan, room, scoring, targets, teachers
+from w2vfast import (
+    __version__,
+    backends,
+    checkpoint,
+    classes,
+    exchange,
+    jobs,
+    model_file,
+    plan,
+    room,
+    scoring,
+    targets,
+    teachers,
+)
 from w2vfast.compress import of_bits, of_rows
 from w2vfast.compressed import CompressedVectors
 from w2vfast.config import Config, usable_processors
