@@ -14,9 +14,8 @@ from w2vfast.kernels.contract import Job, Step, Unsupported
 
 NAMES = ("triton", "native", "torch")
 _MODULES = {name: f"w2vfast.kernels.{name}.step" for name in NAMES}
-_LACKS = {
-    "triton": ("bits", "buckets", "teacher")
-}  # options that a backend does not have, None where they are not given
+# Options that a backend does not have, None where they are not given.
+_LACKS = {"triton": ("bits", "buckets", "teacher")}
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA on Linux, a GPU under WSL, AMD
 
 

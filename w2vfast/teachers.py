@@ -52,7 +52,7 @@ def read(config: Config, words: Sequence[str] | None) -> Teacher:
             first = words[int(np.argmin(rows))]
             raise InputError(
                 f"{path}: has no {lacks:,} of the vocabulary's {len(words):,} words (first: {first!r}): train the "
-                "teacher on this text, give --read-vocab its words, or --teacher-partial: their pairs learn from the text"
+                "teacher on this text, give --read-vocab its words, or --teacher-partial to learn theirs from the text"
             )
     if not known.any():
         raise InputError("the teachers have no word of the vocabulary in common: give models of this text's language")
