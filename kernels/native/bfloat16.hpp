@@ -69,14 +69,28 @@ inline void pack_rows(const float *rows, int ld_rows, int count, int vectors, fl
     }
 }
 
-// to[i] = the words of rows 2 i and 2 i + 1; a last single one has zeros beside it.
-inline void pair_rows(const float *rows, int ld_rows, int count, int vectors, float *to, int ld_to) {
-    for (int r = 0; r < count; r += 2, rows += 2 * static_cast<size_t>(ld_rows), to += ld_to) {
-        for (int v = 0; v < vectors; ++v) {
-            const Vec second = r + 1 < count ? load(rows + ld_rows + v * LANES) : Vec{};
-            store(to + v * LANES, pairs_of(load(rows + v * LANES), second));
+// Likewise, and paired[i] = the words of rows 2 i and 2 i + 1; a last single one has zeros beside it.
+inline void pack_and_pair(
+    const float *rows, int ld_rows, int count, int vectors, float *to, int ld_to, float *paired, int ld_paired
+) {
+    const Vec zero{};
+    for (int r = 0; r + 1 < count; r += 2, rows += 2 * static_cast<size_t>(ld_rows)) {
+        const float *below = rows + ld_rows;
+        for (int v = 0; v < vectors; v += 2) {
+            const bool both = v + 1 < vectors;
+            const Vec x0 = load(rows + v * LANES), x1 = both ? load(rows + (v + 1) * LANES) : zero;
+            const Vec y0 = load(below + v * LANES), y1 = both ? load(below + (v + 1) * LANES) : zero;
+            store(to + v / 2 * LANES, neighbours(x0, x1));
+            store(to + ld_to + v / 2 * LANES, neighbours(y0, y1));
+            store(paired + v * LANES, pairs_of(x0, y0));
+            if (both) store(paired + (v + 1) * LANES, pairs_of(x1, y1));
         }
+        to += 2 * static_cast<size_t>(ld_to);
+        paired += ld_paired;
     }
+    if (count % 2 == 0) return;
+    pack_rows(rows, ld_rows, 1, vectors, to, ld_to);
+    for (int v = 0; v < vectors; ++v) store(paired + v * LANES, pairs_of(load(rows + v * LANES), zero));
 }
 #else
 struct Halves {

@@ -61,55 +61,90 @@ struct WindowInput {
             tile.targets[r] = 1;
         }
         tile.pairs = tile.rows;
+        Windows &windows = tile.windows;
+        windows.begin(tile.halo());
+        for (int p = 0; p < windows.places; ++p) {
+            const int32_t word = plan.word[tile.halo_begin + p];
+            windows.id[p] = job.in_row ? job.in_row[word] : word;
+        }
         tile.numbering.begin();
-        const int32_t *halo = plan.word.data() + tile.halo_begin;
-        if (job.in_row) {
-            for (int i = 0; i < tile.halo(); ++i) tile.row[i] = job.in_row[halo[i]];
-            halo = tile.row.data();
-        }
-        tile.numbering.insert(halo, tile.halo(), tile.number.data(), tile.input_id.data());
+        tile.numbering.insert(windows.id.data(), windows.places, windows.number.data(), tile.input_id.data());
         tile.inputs = tile.numbering.count();
-        const int32_t *number = tile.number.data() - tile.halo_begin;
-        for (int i = tile.begin, row = 0; i < tile.end; ++i) {
+        for (int i = tile.begin; i < tile.end; ++i) {
             if (plan.last[i] == plan.first[i]) continue;
-            tile.windows.append(row, number + plan.first[i], i - plan.first[i]);
-            tile.windows.append(row, number + i + 1, plan.last[i] - i);
-            tile.windows.end_segment(row++);
+            windows.add(plan.first[i] - tile.halo_begin, i - tile.halo_begin, plan.last[i] - tile.halo_begin, job.cbow_mean);
         }
-        tile.windows.index_columns(tile.inputs);
-        for (int c = 0; c < tile.inputs; ++c) {
-            tile.input_weight[c] = static_cast<float>(tile.windows.in_column(c)) * columns.weight_per_pair();
-        }
+        windows.end_rows(columns.weight_per_pair());
+        std::fill(tile.input_weight.begin(), tile.input_weight.begin() + tile.inputs, 0.0f);
+        for (int p = 0; p < windows.places; ++p) tile.input_weight[windows.number[p]] += windows.weight[p];
     }
 
-    static void read(Workspace &w, const Tile &tile) { read_rows(w, w.w_in, tile.input_id, tile.inputs, w.input); }
+    static void read(Workspace &w, const Tile &tile) {
+        const Windows &windows = tile.windows;
+        if (!windows.wide) return read_rows(w, w.w_in, tile.input_id, tile.inputs, w.input);
+        float *sum = w.row(w.input, 0), *row = w.step.data();
+        std::fill(sum, sum + w.ld, 0.0f);
+        w.w_in.each(windows.id, windows.places, [&](int p) {
+            w.w_in.read(windows.id[p], row);
+            for (int d = 0; d < w.ld; d += LANES) store(sum + w.ld + d, load(sum + d) + load(row + d));
+            sum += w.ld;
+        });
+    }
 
     static void make(const Job &job, Workspace &w, const Tile &tile, Ahead &ahead) {
-        const PairList &windows = tile.windows;
-        for (int s = 0, p = 0; s < windows.segments; p = windows.segment_end[s++]) {
-            const int n = windows.segment_end[s] - p;
-            const float share = job.cbow_mean ? 1.0f / static_cast<float>(n) : 1.0f;
-            const auto weight = [share](int) { return share; };
-            sum_rows<false>(windows.col.data() + p, n, weight, w.input.data(), w.ld, w.sum_blocks, w.row(w.left, s));
+        const Windows &windows = tile.windows;
+        for (int r = 0, begin = 0; r < windows.rows; ++r) {
+            const float share = job.cbow_mean ? 1.0f / static_cast<float>(windows.last[r] - windows.first[r]) : 1.0f;
+            float *to = w.row(w.left, r);
+            if (windows.wide) {
+                const float *before = w.row(w.input, windows.first[r]), *own = w.row(w.input, windows.at[r]);
+                const float *behind = own + w.ld, *end = w.row(w.input, windows.last[r] + 1);
+                for (int d = 0; d < w.ld; d += LANES) {
+                    const Vec left = load(own + d) - load(before + d), right = load(end + d) - load(behind + d);
+                    store(to + d, (left + right) * share);
+                }
+            } else {
+                const int count = windows.end[r] - begin;
+                const auto weight = [share](int) { return share; };
+                sum_rows<false>(windows.inputs.data() + begin, count, weight, w.input.data(), w.ld, w.sum_blocks, to);
+                begin = windows.end[r];
+            }
             ahead.tick(PAIRS_AHEAD);
         }
     }
 
-    static void give_back(const Job &job, Workspace &w, const Tile &tile) {
-        const PairList &windows = tile.windows;
-        float *share = w.input_share.data();
-        for (int s = 0, p = 0; s < windows.segments; p = windows.segment_end[s++]) {
-            share[s] = job.cbow_mean ? 1.0f : 1.0f / static_cast<float>(windows.segment_end[s] - p);
+    static void give_back(const Job &, Workspace &w, const Tile &tile) {
+        const Windows &windows = tile.windows;
+        const bool later = w.w_in.writes_down();
+        float *scale = w.input_scale.data();
+        for (int c = 0; c < tile.inputs && !later; ++c) {
+            scale[c] = w.w_in.scale(tile.input_id[c], tile.input_weight[c], tile.lr);
         }
-        w.w_in.each(tile.input_id, tile.inputs, [&](int c) {
-            const int count = windows.in_column(c);
-            if (count == 0) return;
-            const int32_t *index = windows.by_col_row.data() + windows.start[c];
-            const auto weight = [&](int i) { return share[index[i]]; };
-            float *step = w.w_in.room(w.step.data());
-            sum_rows<false>(index, count, weight, w.step_left.data(), w.ld, w.sum_blocks, step);
-            w.w_in.add(tile.input_id[c], step, tile.input_weight[c], tile.lr);
+        const float *steps = w.step_left.data();
+        w.sum_blocks.each([&](auto size, int v) {
+            constexpr int VECTORS = size;
+            Vec open[VECTORS] = {}, step[VECTORS];
+            int change = 0;
+            w.w_in.each(windows.id, windows.places, [&](int p) {
+                const int count = windows.change_end[p] - change;
+                const auto share = [&](int i) { return windows.change_share[change + i]; };
+                add_rows(windows.change_row.data() + change, count, share, steps, w.ld, v, open);
+                change += count;
+                if (windows.weight[p] == 0) return;
+                const float *own = steps + static_cast<size_t>(windows.own_row[p]) * w.ld + v * LANES;
+                const Vec own_share = splat(windows.own_share[p]);
+#pragma GCC unroll 8
+                for (int j = 0; j < VECTORS; ++j) step[j] = open[j] - own_share * load(own + j * LANES);
+                if (later) {
+                    store_vectors(w.row(w.input, p), v, step);
+                } else {
+                    w.w_in.add_vectors(w.w_in.at(windows.id[p]), v, scale[windows.number[p]], step);
+                }
+            });
         });
+        for (int p = 0; p < windows.places && later; ++p) {
+            if (windows.weight[p] != 0) w.w_in.add(windows.id[p], w.row(w.input, p), windows.weight[p], tile.lr);
+        }
     }
 };
 

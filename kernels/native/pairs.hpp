@@ -136,6 +136,19 @@ inline void dots(
     }
 }
 
+// acc[j] += vector v + j of the sum over i of weight(i) * rows[index[i]].
+template <int VECTORS, class Weight>
+W2V_INLINE void add_rows(
+    const int32_t *index, int count, Weight &&weight, const float *__restrict rows, int ld, int v, Vec (&acc)[VECTORS]
+) {
+    for (int i = 0; i < count; ++i) {
+        const float *x = rows + static_cast<size_t>(index[i]) * ld + v * LANES;
+        const Vec w = splat(weight(i));
+#pragma GCC unroll 8
+        for (int j = 0; j < VECTORS; ++j) acc[j] += w * load(x + j * LANES);
+    }
+}
+
 // out (+)= sum over i of weight(i) * rows[index[i]]; WEIGHT maps i to a factor.
 template <bool ADD, class Weight>
 W2V_INLINE void sum_rows(
@@ -145,18 +158,9 @@ W2V_INLINE void sum_rows(
     blocks.each([&](auto size, int v) {
         constexpr int VECTORS = size;
         Vec acc[VECTORS] = {};
-        if constexpr (ADD) {
-#pragma GCC unroll 8
-            for (int j = 0; j < VECTORS; ++j) acc[j] = load(out + (v + j) * LANES);
-        }
-        for (int i = 0; i < count; ++i) {
-            const float *x = rows + static_cast<size_t>(index[i]) * ld + v * LANES;
-            const Vec w = splat(weight(i));
-#pragma GCC unroll 8
-            for (int j = 0; j < VECTORS; ++j) acc[j] += w * load(x + j * LANES);
-        }
-#pragma GCC unroll 8
-        for (int j = 0; j < VECTORS; ++j) store(out + (v + j) * LANES, acc[j]);
+        if constexpr (ADD) load_vectors(out, v, acc);
+        add_rows(index, count, weight, rows, ld, v, acc);
+        store_vectors(out, v, acc);
     });
 }
 

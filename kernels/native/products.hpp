@@ -14,10 +14,12 @@ inline void score_tile(Workspace &w, const Tile &tile, Ahead &ahead) {
 #if defined(__AVX512BF16__)
     Halves &h = w.halves;
     const int words = (D + 1) / 2, word_vectors = (words + LANES - 1) / LANES;
-    pack_rows(w.left.data(), w.ld, tile.rows, w.vectors, h.left.data(), h.ld);
-    pack_rows(w.right.data(), w.ld, tile.columns, w.vectors, h.right.data(), h.ld);
-    pair_rows(w.left.data(), w.ld, tile.rows, w.vectors, h.left_pairs.data(), w.ld);
-    pair_rows(w.right.data(), w.ld, tile.shared, w.vectors, h.right_pairs.data(), w.ld);
+    pack_and_pair(w.left.data(), w.ld, tile.rows, w.vectors, h.left.data(), h.ld, h.left_pairs.data(), w.ld);
+    pack_and_pair(w.right.data(), w.ld, tile.shared, w.vectors, h.right.data(), h.ld, h.right_pairs.data(), w.ld);
+    pack_rows(
+        w.row(w.right, tile.shared), w.ld, tile.columns - tile.shared, w.vectors,
+        h.right.data() + static_cast<size_t>(tile.shared) * h.ld, h.ld
+    );
     transpose_rows(h.right.data(), h.ld, tile.shared, words, w.panel.data(), w.ld_shared);
     scores<Halves>(
         h.left.data(), h.ld, tile.rows, w.panel.data(), w.ld_shared, w.shared_vectors(tile), words,
@@ -42,8 +44,10 @@ inline void step_rows(Workspace &w, const Tile &tile, Ahead &ahead) {
 #if defined(__AVX512BF16__)
     Halves &h = w.halves;
     const int vectors = w.shared_vectors(tile);
-    pack_rows(w.shared_score.data(), w.ld_shared, tile.rows, vectors, h.gradient.data(), w.ld_shared);
-    pair_rows(w.shared_score.data(), w.ld_shared, tile.rows, vectors, h.gradient_pairs.data(), w.ld_shared);
+    pack_and_pair(
+        w.shared_score.data(), w.ld_shared, tile.rows, vectors, h.gradient.data(), w.ld_shared, h.gradient_pairs.data(),
+        w.ld_shared
+    );
     rank_update<false, Halves>(
         h.gradient.data(), w.ld_shared, 1, tile.rows, (tile.shared + 1) / 2, h.right_pairs.data(), w.ld, w.vectors,
         w.step_left.data(), w.ld, tick

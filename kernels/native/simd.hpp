@@ -113,6 +113,19 @@ W2V_INLINE Vec load_first(const float *p, int count) {
 #endif
 }
 
+// Vectors v, v + 1 ... of a row.
+template <int VECTORS>
+W2V_INLINE void load_vectors(const float *row, int v, Vec (&x)[VECTORS]) {
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; ++j) x[j] = load(row + (v + j) * LANES);
+}
+
+template <int VECTORS>
+W2V_INLINE void store_vectors(float *row, int v, const Vec (&x)[VECTORS]) {
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; ++j) store(row + (v + j) * LANES, x[j]);
+}
+
 W2V_INLINE void store_first(float *p, Vec x, int count) {
 #if defined(__AVX512F__)
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), x);

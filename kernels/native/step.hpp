@@ -37,12 +37,16 @@ inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
         const auto weight = [&](int i) { return g[pair[i]]; };
         if (c < tile.shared) {
             float *step = w.row(w.step_columns, c);
-            if (count > 0) sum_rows<true>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
-            w.w_out.add(tile.column_id[c], step, tile.own_weight[c] + shared_weight(c), tile.lr);
+            const float summed = tile.own_weight[c] + shared_weight(c);
+            w.w_out.add_made(tile.column_id[c], step, summed, tile.lr, w.sum_blocks, [&](int v, auto &acc) {
+                load_vectors(step, v, acc);
+                add_rows(index, count, weight, w.left.data(), w.ld, v, acc);
+            });
         } else if (count > 0) {
             float *step = w.w_out.room(w.step.data());
-            sum_rows<false>(index, count, weight, w.left.data(), w.ld, w.sum_blocks, step);
-            w.w_out.add(tile.column_id[c], step, tile.own_weight[c], tile.lr);
+            w.w_out.add_made(tile.column_id[c], step, tile.own_weight[c], tile.lr, w.sum_blocks, [&](int v, auto &acc) {
+                add_rows(index, count, weight, w.left.data(), w.ld, v, acc);
+            });
         }
     });
 }

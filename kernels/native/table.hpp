@@ -85,6 +85,40 @@ class Table {
         scatter(row(id), D_, step, scale(id, weight, lr));
     }
 
+    // Likewise of a step that is made in registers: make(v, acc) puts its vectors from the v-th on into `acc`. Written down
+    // it is left at `step`, as above.
+    template <class Make>
+    W2V_INLINE void add_made(int32_t id, float *step, float weight, float lr, Blocks<SUM_VECTORS> blocks, Make &&make) {
+        const float factor = changes_ ? 0.0f : scale(id, weight, lr);
+        float *to = changes_ ? step : row(id);
+        blocks.each([&](auto size, int v) {
+            constexpr int VECTORS = size;
+            Vec acc[VECTORS] = {};
+            make(v, acc);
+            if (changes_) {
+                store_vectors(to, v, acc);
+            } else {
+                add_vectors(to, v, factor, acc);
+            }
+        });
+        if (changes_) changes_->add(id, step, weight);
+    }
+
+    // Adds factor * acc to a row of the table from its v-th vector on, of which the row's last may have fewer lanes.
+    template <int VECTORS>
+    W2V_INLINE void add_vectors(float *row, int v, float factor, const Vec (&acc)[VECTORS]) const {
+        const int whole = static_cast<int>(D_ / LANES) - v, rest = static_cast<int>(D_ % LANES);
+        float *to = row + v * LANES;
+#pragma GCC unroll 8
+        for (int j = 0; j < VECTORS; ++j, to += LANES) {
+            if (j < VECTORS - 1 || j < whole) {
+                store(to, load(to) + factor * acc[j]);
+            } else {
+                store_first(to, load_first(to, rest) + factor * acc[j], rest);
+            }
+        }
+    }
+
     // For those that read and change a row by themselves: where it lies, and the factor of a step as above.
     W2V_INLINE float *at(int32_t id) { return row(id); }
     W2V_INLINE float scale(int32_t id, float weight, float lr) const {

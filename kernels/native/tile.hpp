@@ -11,6 +11,7 @@
 #include "pairs.hpp"
 #include "plan.hpp"
 #include "table.hpp"
+#include "windows.hpp"
 
 namespace w2v {
 
@@ -48,25 +49,23 @@ struct Tile {
     std::vector<float> input_weight, own_weight;  // [inputs], [columns] without what shared pairs weigh
     PairList own;                                 // row, column; by column too
     std::vector<int32_t> grouped_id;              // rows of W_out that the objective steps by itself, to be fetched
-    PairList windows;                             // CBOW: row, input
+    Windows windows;                              // CBOW
 
     // What a tile is built from: kept tokens begin .. end - 1 of the chunk, and all that their windows reach.
     int begin = 0, end = 0, halo_begin = 0, halo_end = 0;
     Numbering numbering;
     std::vector<int32_t> word, number;  // of the tokens at hand
-    std::vector<int32_t> row;           // of W_in, of the halo's tokens, where words share rows
 
-    Tile(const Job &job, const TileShape &shape) {
+    Tile(const Job &job, const TileShape &shape)
+        : windows(job.window > DIRECT_WINDOW, job.cbow ? shape.tokens : 0, job.cbow ? shape.halo : 0, shape.windows) {
         input_id.resize(shape.inputs);
         column_id.resize(shape.columns);
         targets.resize(shape.tokens);
         input_weight.resize(shape.inputs);
         own_weight.resize(shape.columns);
         own.resize(shape.own, shape.tokens, shape.columns);
-        windows.resize(job.cbow ? shape.windows : 0, shape.tokens, shape.inputs);
         numbering.resize(std::max(shape.inputs, shape.columns));
         word.resize(shape.tokens);
-        row.resize(job.in_row && job.cbow ? shape.halo : 0);
         number.resize(shape.halo + PAIR_SLACK);
     }
 
@@ -76,7 +75,6 @@ struct Tile {
         rows = inputs = 0;
         own.clear();
         grouped_id.clear();
-        windows.clear();
         halo_begin = plan.kept;
         halo_end = 0;
         for (int i = begin; i < end; ++i) {
@@ -94,13 +92,13 @@ struct Workspace {
     int64_t D;
     int ld, vectors, ld_shared;
     Blocks<SUM_VECTORS> sum_blocks;
-    Buffer input, left, right;          // snapshots of inputs (CBOW), rows, columns
+    Buffer input, left, right;          // snapshots of inputs (CBOW; or sums of them, or their steps), rows, columns
     Buffer panel;                       // the shared columns transposed, [D, ld_shared]
     Buffer shared_score, pair_weight;   // [rows, ld_shared]: scores, then gradients; weights
     Buffer own_score;                   // one an own pair: scores, then gradients
     Buffer step_left, step_columns, step;  // updates of the rows, of columns, of one table row
     Buffer shared_weight, column_factor;  // [ld_shared]: a shared column's summed weight; a factor of its weights
-    Buffer input_share;                 // [rows] of the row's step that each input receives
+    Buffer input_scale;                 // [inputs] CBOW: the factor of the steps of an input
     Buffer scratch;                     // what an objective with a step of its own sizes for itself
     Halves halves;                      // operands rounded to bfloat16, where the build has them
 
@@ -115,7 +113,7 @@ struct Workspace {
           halves(job.D, ld, whole_blocks(shape.tokens), shape.columns, ld_shared) {
         const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_shared);
         const size_t rows = static_cast<size_t>(whole_blocks(shape.tokens));
-        if (job.cbow) input.resize(shape.inputs * row);
+        if (job.cbow) input.resize((shape.halo + 1) * row);
         left.resize(rows * row);
         right.resize(shape.columns * row);
         panel.resize(static_cast<size_t>(vectors) * LANES * score_row);
@@ -127,7 +125,7 @@ struct Workspace {
         step.resize(row);
         shared_weight.resize(score_row);
         column_factor.resize(score_row);
-        input_share.resize(shape.tokens);
+        input_scale.resize(shape.inputs);
     }
 
     // Rows that `scores` computes for so many.
@@ -142,7 +140,7 @@ struct Workspace {
             }
         }
         for (Buffer *flat :
-             {&panel, &shared_score, &pair_weight, &own_score, &shared_weight, &column_factor, &input_share, &scratch}
+             {&panel, &shared_score, &pair_weight, &own_score, &shared_weight, &column_factor, &input_scale, &scratch}
         ) {
             std::fill(flat->data(), flat->data() + flat->size(), nan);
         }
