@@ -115,36 +115,56 @@ struct WindowInput {
 
     static void give_back(const Job &, Workspace &w, const Tile &tile) {
         const Windows &windows = tile.windows;
-        const bool later = w.w_in.writes_down();
+        // A wide window's input has many places, whose small steps the table would round one by one.
+        const bool direct = !windows.wide && !w.w_in.writes_down();
         float *scale = w.input_scale.data();
-        for (int c = 0; c < tile.inputs && !later; ++c) {
+        for (int c = 0; c < tile.inputs && direct; ++c) {
             scale[c] = w.w_in.scale(tile.input_id[c], tile.input_weight[c], tile.lr);
         }
         const float *steps = w.step_left.data();
         w.sum_blocks.each([&](auto size, int v) {
             constexpr int VECTORS = size;
-            Vec open[VECTORS] = {}, step[VECTORS];
-            int change = 0;
-            w.w_in.each(windows.id, windows.places, [&](int p) {
+            Vec open[VECTORS] = {};
+            int change = 0, inputs = 0;
+            const auto run = [&](int p) {
                 const int count = windows.change_end[p] - change;
                 const auto share = [&](int i) { return windows.change_share[change + i]; };
                 add_rows(windows.change_row.data() + change, count, share, steps, w.ld, v, open);
                 change += count;
-                if (windows.weight[p] == 0) return;
+            };
+            const auto step_of = [&](int p, Vec(&step)[VECTORS]) {
                 const float *own = steps + static_cast<size_t>(windows.own_row[p]) * w.ld + v * LANES;
                 const Vec own_share = splat(windows.own_share[p]);
 #pragma GCC unroll 8
                 for (int j = 0; j < VECTORS; ++j) step[j] = open[j] - own_share * load(own + j * LANES);
-                if (later) {
-                    store_vectors(w.row(w.input, p), v, step);
-                } else {
+            };
+            if (direct) {
+                w.w_in.each(windows.id, windows.places, [&](int p) {
+                    run(p);
+                    if (windows.weight[p] == 0) return;
+                    Vec step[VECTORS];
+                    step_of(p, step);
                     w.w_in.add_vectors(w.w_in.at(windows.id[p]), v, scale[windows.number[p]], step);
-                }
-            });
+                });
+                return;
+            }
+            for (int p = 0; p < windows.places; ++p) {
+                run(p);
+                Vec step[VECTORS] = {}, sum[VECTORS] = {};
+                if (windows.weight[p] != 0) step_of(p, step);
+                float *to = w.row(w.input, windows.number[p]);
+                if (windows.number[p] < inputs) load_vectors(to, v, sum);
+                inputs = std::max(inputs, windows.number[p] + 1);
+#pragma GCC unroll 8
+                for (int j = 0; j < VECTORS; ++j) sum[j] += step[j];
+                store_vectors(to, v, sum);
+            }
         });
-        for (int p = 0; p < windows.places && later; ++p) {
-            if (windows.weight[p] != 0) w.w_in.add(windows.id[p], w.row(w.input, p), windows.weight[p], tile.lr);
-        }
+        if (direct) return;
+        w.w_in.each(tile.input_id, tile.inputs, [&](int c) {
+            if (tile.input_weight[c] == 0) return;
+            w.w_in.add(tile.input_id[c], w.row(w.input, c), tile.input_weight[c], tile.lr);
+        });
     }
 };
 

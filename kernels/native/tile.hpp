@@ -92,7 +92,7 @@ struct Workspace {
     int64_t D;
     int ld, vectors, ld_shared;
     Blocks<SUM_VECTORS> sum_blocks;
-    Buffer input, left, right;          // snapshots of inputs (CBOW; or sums of them, or their steps), rows, columns
+    Buffer input, left, right;          // snapshots of inputs (CBOW; or sums of them; their steps), rows, columns
     Buffer panel;                       // the shared columns transposed, [D, ld_shared]
     Buffer shared_score, pair_weight;   // [rows, ld_shared]: scores, then gradients; weights
     Buffer own_score;                   // one an own pair: scores, then gradients
