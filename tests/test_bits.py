@@ -22,6 +22,7 @@ CASES = {
     "cbow": {"mode": "cbow"},
     "cbow-sum": {"mode": "cbow", "cbow_mean": False, "vector_size": 33},
     "cbow-uniform": {"mode": "cbow", "words": 3000, "tile": 64, "shrink_windows": False},
+    "cbow-window-20": {"mode": "cbow", "window": 20},
 }
 BITS = {
     "avx512": {
@@ -32,6 +33,7 @@ BITS = {
         "cbow": "6e65e97656c74a9d",
         "cbow-sum": "45b6341b2aca8e7c",
         "cbow-uniform": "a30d07225c425dc3",
+        "cbow-window-20": "d0175fe4f48b6b47",
     },
     "avx2": {
         "sg": "325f93e9946fd62f",
@@ -41,6 +43,7 @@ BITS = {
         "cbow": "76f7a8ff18c9bf0f",
         "cbow-sum": "d4de9e4deac5d2b3",
         "cbow-uniform": "3ddd14552412861d",
+        "cbow-window-20": "1220fba354eba6b4",
     },
     "base": {
         "sg": "d7d1069520d47a16",
@@ -50,6 +53,7 @@ BITS = {
         "cbow": "a880ddfd6cc42914",
         "cbow-sum": "67f47c32a7a45d47",
         "cbow-uniform": "3919aed229bfe430",
+        "cbow-window-20": "a534bc997dc9c36f",
     },
 }
 

@@ -20,7 +20,12 @@ from w2vfast.kernels.triton import step as triton_step
 from w2vfast.kernels.triton.config import tuning
 from w2vfast.train import main
 
-MODES = {"sg": {"mode": "sg"}, "cbow": {"mode": "cbow"}, "cbow-sum": {"mode": "cbow", "cbow_mean": False}}
+MODES = {
+    "sg": {"mode": "sg"},
+    "cbow": {"mode": "cbow"},
+    "cbow-sum": {"mode": "cbow", "cbow_mean": False},
+    "cbow-wide": {"mode": "cbow", "window": 20},
+}
 STEPS = {
     "torch": {"tokens_in_flight": 96, "row_cap": "batch"},
     "native": {"tokens_in_flight": 32, "row_cap": "tile"},

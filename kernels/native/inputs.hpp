@@ -79,38 +79,13 @@ struct WindowInput {
         for (int p = 0; p < windows.places; ++p) tile.input_weight[windows.number[p]] += windows.weight[p];
     }
 
-    static void read(Workspace &w, const Tile &tile) {
-        const Windows &windows = tile.windows;
-        if (!windows.wide) return read_rows(w, w.w_in, tile.input_id, tile.inputs, w.input);
-        float *sum = w.row(w.input, 0), *row = w.step.data();
-        std::fill(sum, sum + w.ld, 0.0f);
-        w.w_in.each(windows.id, windows.places, [&](int p) {
-            w.w_in.read(windows.id[p], row);
-            for (int d = 0; d < w.ld; d += LANES) store(sum + w.ld + d, load(sum + d) + load(row + d));
-            sum += w.ld;
-        });
-    }
+    static void read(Workspace &w, const Tile &tile) { read_rows(w, w.w_in, tile.input_id, tile.inputs, w.input); }
 
     static void make(const Job &job, Workspace &w, const Tile &tile, Ahead &ahead) {
-        const Windows &windows = tile.windows;
-        for (int r = 0, begin = 0; r < windows.rows; ++r) {
-            const float share = job.cbow_mean ? 1.0f / static_cast<float>(windows.last[r] - windows.first[r]) : 1.0f;
-            float *to = w.row(w.left, r);
-            if (windows.wide) {
-                const float *before = w.row(w.input, windows.first[r]), *own = w.row(w.input, windows.at[r]);
-                const float *behind = own + w.ld, *end = w.row(w.input, windows.last[r] + 1);
-                for (int d = 0; d < w.ld; d += LANES) {
-                    const Vec left = load(own + d) - load(before + d), right = load(end + d) - load(behind + d);
-                    store(to + d, (left + right) * share);
-                }
-            } else {
-                const int count = windows.end[r] - begin;
-                const auto weight = [share](int) { return share; };
-                sum_rows<false>(windows.inputs.data() + begin, count, weight, w.input.data(), w.ld, w.sum_blocks, to);
-                begin = windows.end[r];
-            }
-            ahead.tick(PAIRS_AHEAD);
-        }
+        make_windows(
+            tile.windows, job.cbow_mean, w.input.data(), w.ld, w.sum_blocks, w.sums.data(), w.left.data(),
+            [&] { ahead.tick(PAIRS_AHEAD); }
+        );
     }
 
     static void give_back(const Job &, Workspace &w, const Tile &tile) {
@@ -152,7 +127,7 @@ struct WindowInput {
                 run(p);
                 Vec step[VECTORS] = {}, sum[VECTORS] = {};
                 if (windows.weight[p] != 0) step_of(p, step);
-                float *to = w.row(w.input, windows.number[p]);
+                float *to = w.row(w.step_input, windows.number[p]);
                 if (windows.number[p] < inputs) load_vectors(to, v, sum);
                 inputs = std::max(inputs, windows.number[p] + 1);
 #pragma GCC unroll 8
@@ -163,7 +138,7 @@ struct WindowInput {
         if (direct) return;
         w.w_in.each(tile.input_id, tile.inputs, [&](int c) {
             if (tile.input_weight[c] == 0) return;
-            w.w_in.add(tile.input_id[c], w.row(w.input, c), tile.input_weight[c], tile.lr);
+            w.w_in.add(tile.input_id[c], w.row(w.step_input, c), tile.input_weight[c], tile.lr);
         });
     }
 };

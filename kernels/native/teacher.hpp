@@ -15,6 +15,7 @@ class Lesson {
         for (const TeacherModel &tables : teacher_.models) models_.emplace_back(job, shape, tables, rows, ld_shared);
         for (Buffer *each : {&shared_score_, &shared_soft_, &shared_asked_}) each->resize(rows * ld_shared);
         for (Buffer *each : {&own_score_, &own_soft_, &own_asked_}) each->resize(shape.own + PAIR_SLACK);
+        if (job.cbow) unknown_up_to_.resize(shape.halo + 1);
         row_weight_.resize(shape.tokens);
         column_weight_.resize(shape.columns + LANES);
     }
@@ -84,7 +85,7 @@ class Lesson {
         int64_t D;
         int ld, vectors;
         Blocks<SUM_VECTORS> sum_blocks;
-        Buffer input, left, right, panel;
+        Buffer input, sums, left, right, panel;
 
         Model(const Job &job, const TileShape &shape, const TeacherModel &tables, size_t rows, int ld_shared)
             : w_in(tables.w_in),
@@ -95,6 +96,7 @@ class Lesson {
               sum_blocks(vectors) {
             const size_t row = static_cast<size_t>(ld);
             if (job.cbow) input.resize(shape.inputs * row);
+            if (job.cbow && job.window > DIRECT_WINDOW) sums.resize((shape.halo + 1) * row);
             left.resize(rows * row);
             right.resize(shape.columns * row);
             panel.resize(static_cast<size_t>(vectors) * LANES * ld_shared);
@@ -103,15 +105,12 @@ class Lesson {
         void score(const Job &job, const Tile &tile, int shared_vectors, Buffer &shared, Buffer &own, int ld_shared) {
             read(w_in, tile.input_id, tile.inputs, job.cbow ? input : left);
             read(w_out, tile.column_id, tile.columns, right);
-            const PairList &windows = tile.windows;
-            for (int s = 0, p = 0; s < windows.segments; p = windows.segment_end[s++]) {
-                const int n = windows.segment_end[s] - p;
-                const float share = job.cbow_mean ? 1.0f / static_cast<float>(n) : 1.0f;
-                float *row = left.data() + static_cast<size_t>(s) * ld;
-                const auto weight = [share](int) { return share; };
-                sum_rows<false>(windows.col.data() + p, n, weight, input.data(), ld, sum_blocks, row);
-            }
             const auto tick = [] {};
+            if (job.cbow) {
+                make_windows(
+                    tile.windows, job.cbow_mean, input.data(), ld, sum_blocks, sums.data(), left.data(), tick
+                );
+            }
             transpose_rows(right.data(), ld, tile.shared, static_cast<int>(D), panel.data(), ld_shared);
             scores(
                 left.data(), ld, tile.rows, panel.data(), ld_shared, shared_vectors, static_cast<int>(D), shared.data(),
@@ -131,7 +130,7 @@ class Lesson {
         }
 
         void poison() {
-            for (Buffer *rows : {&input, &left, &right}) {
+            for (Buffer *rows : {&input, &sums, &left, &right}) {
                 for (size_t i = 0; i < rows->size(); ++i) {
                     if (static_cast<int64_t>(i % ld) < D) rows->data()[i] = std::numeric_limits<float>::quiet_NaN();
                 }
@@ -156,9 +155,11 @@ class Lesson {
         if (!job_.cbow) {
             for (int r = 0; r < tile.rows; ++r) rows[r] *= known(tile.input_id[r]);
         }
-        const PairList &windows = tile.windows;
-        for (int s = 0, p = 0; s < windows.segments; ++s) {
-            for (; p < windows.segment_end[s]; ++p) rows[s] *= known(tile.input_id[windows.col[p]]);
+        const Windows &windows = tile.windows;
+        for (int p = 0; p < windows.places; ++p) unknown_up_to_[p + 1] = unknown_up_to_[p] + (known(windows.id[p]) == 0);
+        for (int r = 0; r < windows.rows; ++r) {
+            const int unknown = unknown_up_to_[windows.last[r] + 1] - unknown_up_to_[windows.first[r]];
+            if (unknown > (known(windows.id[windows.at[r]]) == 0)) rows[r] = 0;
         }
         std::fill_n(columns, column_weight_.size(), 0.0f);
         for (int c = 0; c < tile.columns; ++c) columns[c] = known(tile.column_id[c]);
@@ -171,6 +172,7 @@ class Lesson {
     Buffer shared_score_, own_score_;  // the tile's
     Buffer shared_asked_, own_asked_;  // a model's
     Buffer shared_soft_, own_soft_;    // the mean of the models' probabilities
+    std::vector<int> unknown_up_to_;   // [places + 1] CBOW: words that the models lack, before a place
     Buffer row_weight_, column_weight_;  // whose product is a pair's share of soft label
 };
 

@@ -92,13 +92,14 @@ struct Workspace {
     int64_t D;
     int ld, vectors, ld_shared;
     Blocks<SUM_VECTORS> sum_blocks;
-    Buffer input, left, right;          // snapshots of inputs (CBOW; or sums of them; their steps), rows, columns
+    Buffer input, left, right;          // snapshots of inputs (CBOW), rows, columns
     Buffer panel;                       // the shared columns transposed, [D, ld_shared]
     Buffer shared_score, pair_weight;   // [rows, ld_shared]: scores, then gradients; weights
     Buffer own_score;                   // one an own pair: scores, then gradients
     Buffer step_left, step_columns, step;  // updates of the rows, of columns, of one table row
     Buffer shared_weight, column_factor;  // [ld_shared]: a shared column's summed weight; a factor of its weights
-    Buffer input_scale;                 // [inputs] CBOW: the factor of the steps of an input
+    Buffer sums;                        // CBOW: of all rows up to a place, where windows are wide
+    Buffer input_scale, step_input;     // CBOW: the factor of an input's steps; steps that are added up before the table
     Buffer scratch;                     // what an objective with a step of its own sizes for itself
     Halves halves;                      // operands rounded to bfloat16, where the build has them
 
@@ -113,7 +114,9 @@ struct Workspace {
           halves(job.D, ld, whole_blocks(shape.tokens), shape.columns, ld_shared) {
         const size_t row = static_cast<size_t>(ld), score_row = static_cast<size_t>(ld_shared);
         const size_t rows = static_cast<size_t>(whole_blocks(shape.tokens));
-        if (job.cbow) input.resize((shape.halo + 1) * row);
+        if (job.cbow) input.resize(shape.inputs * row);
+        if (job.cbow) step_input.resize(shape.inputs * row);
+        if (job.cbow && job.window > DIRECT_WINDOW) sums.resize((shape.halo + 1) * row);
         left.resize(rows * row);
         right.resize(shape.columns * row);
         panel.resize(static_cast<size_t>(vectors) * LANES * score_row);
@@ -134,7 +137,7 @@ struct Workspace {
     // Fills with NaN all that a tile must not read before it is written: for tests.
     void poison() {
         const float nan = std::numeric_limits<float>::quiet_NaN();
-        for (Buffer *rows : {&input, &left, &right, &step_left, &step_columns, &step}) {
+        for (Buffer *rows : {&input, &sums, &left, &right, &step_left, &step_columns, &step_input, &step}) {
             for (size_t i = 0; i < rows->size(); ++i) {
                 if (static_cast<int64_t>(i % ld) < D) rows->data()[i] = nan;
             }
