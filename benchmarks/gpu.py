@@ -25,6 +25,8 @@ A part runs in a process of its own and keeps to its time: what does not fit is 
 its error, and the next part begins. Seconds are parted into set-up (tables and tokens to the GPU), compilation and the
 device's own, by its events. `--toy` is a dry run of every part without a GPU, in Triton's interpreter on a few tokens:
 its figures mean nothing.
+
+One file, though a long one: it is what a borrowed machine gets, and the parts share rows, clocks and the report.
 """
 
 import argparse

@@ -54,11 +54,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--modes", nargs="+", choices=("sg", "cbow"), default=["sg"])
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--tile", type=int, help="T (default: the triton backend's)")
     parser.add_argument("--cap", type=float, default=2.0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--csv", type=Path)
     arguments = parser.parse_args(argv)
-    base = Config(epochs=arguments.epochs, workers=arguments.workers, cap=arguments.cap, backend="torch")
+    base = Config(
+        epochs=arguments.epochs, workers=arguments.workers, cap=arguments.cap, tile=arguments.tile, backend="torch"
+    )
     with trainer.scan_files([arguments.corpus], base) as corpus:
         for mode in arguments.modes:
             for in_flight in arguments.in_flight:

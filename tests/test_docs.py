@@ -22,9 +22,9 @@ FILES = sorted(
 NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 DOCUMENTS = [name for name in NAMES if name.endswith(".md")]
 SOURCES = [
-    name for name in NAMES if name.endswith((".py", ".hpp", ".cpp", ".sh", ".toml", ".js")) or name == "Makefile"
+    name for name in NAMES if name.endswith((".py", ".hpp", ".cpp", ".cu", ".sh", ".toml", ".js")) or name == "Makefile"
 ]
-MENTION = re.compile(r"(?<![\w./*-])((?:[\w*-]+/)*[\w*-]+\.(?:py|hpp|cpp|md|csv|sh|toml|svg|png|js))(?![\w.]*\w)")
+MENTION = re.compile(r"(?<![\w./*-])((?:[\w*-]+/)*[\w*-]+\.(?:py|hpp|cpp|cu|md|csv|sh|toml|svg|png|js))(?![\w.]*\w)")
 FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
 MADE = {"gpu.md"}  # documents that scripts write elsewhere
 # Earlier names in the comments of kernels/triton/; to go when they do.

@@ -8,6 +8,8 @@ import importlib.util
 import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -179,6 +181,22 @@ def test_registers_and_shared_memory_are_as_committed(compiled):
     assert [[row[name] for name in columns] for row in compiled] == [
         [row[name] for name in columns] for row in committed
     ]
+
+
+def test_the_design_for_hopper_compiles_without_spills(tmp_path):
+    """docs/hopper_tile.cu, which nothing else builds: the registers that docs/gpu-kernels.md says."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("there is no nvcc here")
+    command = [nvcc, "-arch=sm_90a", "-O3", "-std=c++17", "-Xptxas", "-v", "-cubin"]
+    command += ["-o", tmp_path / "hopper_tile.cubin", ROOT / "docs" / "hopper_tile.cu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    registers = re.findall(r"Used (\d+) registers", done.stderr)
+    assert len(registers) == done.stderr.count("0 bytes spill stores, 0 bytes spill loads") == 3
+    page = (ROOT / "docs" / "gpu-kernels.md").read_text()
+    if "release 13.0" in subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout:
+        assert {f"| {number} | 0 |" in page for number in registers} == {True}
 
 
 def test_amd_is_reported(compiled):
