@@ -349,3 +349,22 @@ def test_growth_measures_and_draws(tmp_path):
     assert "given up" in run(BENCHMARKS / "growth.py", *options, "--words", "1000", "--limit", "0.1")
     assert len(read(table)) == 2
     assert plot.exists()
+
+
+def test_sizes_are_measured_in_turn_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import sizes
+
+    monkeypatch.setattr(sizes, "BASE", sizes.BASE | {"words": 300, "tokens": 4000, "vector_size": 8})
+    monkeypatch.setattr(sizes, "AXES", {"words": (300, 3000), "window": (5, 9)})
+    csv_file, plot = tmp_path / "sizes.csv", tmp_path / "sizes.png"
+    arguments = ["--axes", "words", "window", "--modes", "cbow", "--repeat", "1", "--csv", csv_file, "--plot", plot]
+    assert sizes.main([str(argument) for argument in arguments]) == 0
+    rows = sizes.read_rows(csv_file)
+    assert [(row["words"], row["tokens"], row["window"]) for row in rows] == [
+        ("300", "4000", "5"),
+        ("3000", "6000", "5"),
+        ("300", "4000", "9"),
+    ]
+    assert all(float(row["cpu_ns_per_token"]) > 0 and float(row["peak_mb"]) > 10 for row in rows)
+    assert plot.read_bytes().startswith(b"\x89PNG")
