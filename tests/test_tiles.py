@@ -34,6 +34,7 @@ def choose(config, backend="native", device="cpu", **sizes):
         ({"eval_every": 1.0, "patience": 2}, "native", {}, 32),
         ({"eval_every": 1.0, "keep_best": True}, "native", {}, 32),
         ({}, "native", {"corpus_tokens": 999_999}, 64),
+        ({}, "native", {"trained_tokens": 23e6, "corpus_tokens": 6_000_000}, 32),
         ({"mode": "cbow", "early_negatives": 4}, "torch", {}, 4),
         ({"window": 10, "early_negatives": 64}, "native", {}, 64),
     ],
