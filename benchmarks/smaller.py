@@ -19,6 +19,8 @@ from w2vfast.vectors import collect
 
 HERE = Path(__file__).parent
 CSV = HERE / "smaller.csv"
+TRAINED_CSV = HERE / "smaller_trained.csv"
+TRAINED = "trained to be small"
 PLOT = HERE.parent / "docs" / "smaller-vectors.png"
 COLUMNS = ["vector_size", "method", "options", "times_smaller", "mean_error", "largest_error", *MEASURES]
 CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -51,8 +53,18 @@ def measure(paths: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(rows: list[dict[str, str]]) -> None:
-    """Draw each measure against the bytes of a row."""
+def trained_rows() -> dict[tuple[str, str], list[dict[str, str]]]:
+    """Return smaller_trained.py's skip-gram rows of what was trained to be small, by what it is and D."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    with TRAINED_CSV.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["mode"] == "sg" and any(word in row["what"] for word in ("trained", "buckets", "distilled")):
+                found.setdefault((row["what"].removesuffix(" trained"), row["vector_size"]), []).append(row)
+    return found
+
+
+def draw(rows: list[dict[str, str]], trained: dict[tuple[str, str], list[dict[str, str]]]) -> None:
+    """Draw each measure against the bytes of a row; of what was trained, the mean over seeds."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -71,6 +83,10 @@ def draw(rows: list[dict[str, str]]) -> None:
         axis.set_xscale("log")
         axis.set_xlabel("bytes a vector")
         axis.set_title(label)
+        for (what, size), group in trained.items():
+            x, y = float(group[0]["bytes"]), sum(float(row[name]) for row in group) / len(group)
+            axis.plot(x, y, "^", color="#4f9d57", label=TRAINED if (what, size) == next(iter(trained)) else None)
+            axis.annotate(f"{what}, D = {size}", (x, y), (4, -8), textcoords="offset points", fontsize=6)
     axes[0].legend()
     figure.tight_layout()
     figure.savefig(PLOT, dpi=110)
@@ -87,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
             writer.writeheader()
             writer.writerows(measure(options.vectors))
     with CSV.open(newline="") as file:
-        draw(list(csv.DictReader(file)))
+        draw(list(csv.DictReader(file)), trained_rows())
     return 0
 
 

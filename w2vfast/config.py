@@ -34,7 +34,7 @@ BOTH = "hierarchical-softmax,negative-sampling"
 NEGATIVES = ("negative-sampling", "nce", BOTH)  # objectives that take K negatives for each pair
 DRAWN = (*NEGATIVES, "sampled-softmax", "margin")  # objectives whose tiles draw shared words
 TAUGHT = ("negative-sampling",)  # objectives that a teacher goes with
-TEACHER_WEIGHT = 0.5
+TEACHER_WEIGHT = 0.3  # docs/experiments.md, "Distillation"
 CODE_WORDS = 512  # of a hybrid code, as in Oda et al. 2017
 
 
