@@ -4,7 +4,7 @@ A backend is a package of `w2vfast.kernels` whose module `step` has
 
     unavailable_reason() -> str | None          why it cannot run here, None where it can
     objectives() -> tuple[str, ...]             the objectives it has
-    create_step(job, w_in, w_out, *, device, workers) -> Step         raises Unsupported for what it cannot do
+    create_step(job, w_in, w_out, *, device, workers, precision) -> Step       raises Unsupported for what it cannot do
 
 and a Step is what a run drives:
 
@@ -57,6 +57,9 @@ gradients G = weight * (label - prediction) and the loss, and says what each pai
 return a factor on the rows themselves. With U the columns, dV = lr (G U + factor V), dU = lr G^T V. Objectives are
 `kernels/objectives/*.py`; each backend has one file an objective, chosen by its name. With `teacher` the labels of
 negative sampling are soft (teacher.py).
+
+Several steps may have some dimensions of all rows each. Only the scores join them: what each makes of its own is summed
+over the steps (torch's `sum_scores`), and all else is as above.
 
 An objective may ask for more of those that have it:
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 import time
 import traceback
@@ -11,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from w2vfast import backends, checkpoint, corpus, exchange, jobs, ranks, trainer
-from w2vfast.config import Config
+from w2vfast import backends, checkpoint, corpus, dimension, exchange, jobs, ranks, trainer
+from w2vfast.config import SUMMED, Config
 from w2vfast.errors import InputError, Stopped
 from w2vfast.run import Progress, RunState
+from w2vfast.vectors import collect
 
 # What a scan can trip over: two spellings of one undecodable word, ties, no line's end, nothing but white space.
 TEXTS = {
@@ -245,11 +247,88 @@ def apart(found, folder):
         checkpoint.Folder(Path(config.checkpoint)).refuse_unshared(found)
 
 
+DIMENSIONED = [{"mode": mode, "objective": objective} for mode in ("sg", "cbow") for objective in SUMMED[:2]] + [
+    {"objective": objective} for objective in SUMMED[2:]
+]
+
+
+def dimensions(found, folder):
+    """Ranks with some dimensions each come to what one process comes to, and rank 0 can read all of it."""
+    base = Config(min_count=1, vector_size=7, epochs=2, workers=1, backend="torch", device="cpu", sample=0.0)
+    base = dataclasses.replace(base, tokens_in_flight=512)
+    for options in DIMENSIONED:
+        given = dataclasses.replace(base, **options)
+        one = trainer.train_files([folder / "themed"], given)
+        config = dataclasses.replace(given, parallel="dimension", eval_every=1.0)
+        seen: list = []
+
+        def evaluate(vectors, seen=seen):
+            seen.append(vectors.vectors.copy())
+            return float(vectors.vectors[0, 0])
+
+        here = trainer.train_files([folder / "themed"], config, ranks=found, evaluate=evaluate)
+        assert here.w_in.shape == (len(one.vocab), (3, 4)[found.rank])
+        own = here.dimensions.own
+        for table, right in ((here.w_in, one.w_in), (here.w_out, one.w_out)):
+            np.testing.assert_allclose(table, right[:, own], rtol=1e-4, atol=1e-5, err_msg=str(options))
+            assert np.ptp(table, 0).min() > 0.05, options
+        assert here.tokens == one.tokens
+        assert here.loss_per_epoch == pytest.approx(one.loss_per_epoch, rel=1e-5)
+        assert found.objects(here.scores)[0] == here.scores
+        with here.streams() as stream:
+            assert (stream is not None) == found.leads
+            if stream is not None:
+                whole = [collect(stream()) for _ in range(2)][1]
+                np.testing.assert_allclose(whole.vectors, one.w_in, rtol=1e-4, atol=1e-5)
+                assert whole.words == one.vocab.words
+                assert np.array_equal(seen[-1], whole.vectors)
+                assert here.scores[1]["score"] == float(whole.vectors[0, 0])
+        with pytest.raises(InputError, match="some dimensions"):
+            _ = here.vectors
+
+
+def resumed_dimensions(found, folder):
+    """A run with some dimensions a rank goes on from checkpoints of as many ranks, to the same bits, or of others."""
+    config = Config(min_count=1, vector_size=7, epochs=3, workers=1, backend="torch", device="cpu", alpha=0.1)
+    config = dataclasses.replace(config, parallel="dimension")
+    whole = trainer.train_files([folder / "themed"], config, ranks=found)
+    config = dataclasses.replace(config, checkpoint=str(folder / "dimensions"), checkpoint_every=0.1)
+    advances = 0
+
+    def stop():
+        nonlocal advances
+        advances += 1
+        return found.rank == 1 and advances > 5
+
+    with pytest.raises(Stopped, match="goes on from there"):
+        trainer.train_files([folder / "themed"], config, ranks=found, stop=stop)
+    found.objects(None)
+    config = dataclasses.replace(config, resume=True)
+    with whole.streams() as stream:
+        if stream is not None:
+            np.save(folder / "whole.npy", collect(stream()).vectors)
+            shutil.copytree(folder / "dimensions", folder / "stopped")
+    newest = max(folder.glob("dimensions/*.json"))
+    had = [checkpoint.Checkpoint(newest, checkpoint._read_about(newest, r, 2), r, 2).read().tables for r in range(2)]
+    for other in (1, 3, 7):
+        read = checkpoint.Checkpoint(newest, checkpoint._read_about(newest), 0, other)
+        read.refuse_other_run(config, backends.choose(config))
+        tables = [read.read(part, 7).tables for part in dimension.slices(7, other)]
+        for side in range(2):
+            parts = [np.concatenate([table[side] for table in of_all], 1) for of_all in (had, tables)]
+            assert np.array_equal(*parts)
+    resumed = trainer.train_files([folder / "themed"], config, ranks=found)
+    assert resumed.resumed_from is not None
+    assert np.array_equal(resumed.w_in, whole.w_in)
+    assert np.array_equal(resumed.w_out, whole.w_out)
+
+
 def main(folder):
     folder = Path(folder)
     came = {}
     with ranks.joined(60) as found:
-        for part in (scans, kept_scans, differences, merging, training, checkpoints, apart, slow):
+        parts = (scans, kept_scans, differences, merging, training, checkpoints, apart, slow)
+        for part in (*parts, dimensions, resumed_dimensions):
             try:
                 part(found, folder)
                 problem = None

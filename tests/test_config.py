@@ -106,6 +106,7 @@ def test_every_option_is_a_flag_that_sets_it():
         "deterministic": True,
         "read_vocab": None,
         "precision": "auto",
+        "parallel": "data",
         "buckets": None,
         "teacher": None,
         "teacher_weight": TEACHER_WEIGHT,
@@ -131,6 +132,7 @@ def test_every_option_is_a_flag_that_sets_it():
     assert dataclasses.asdict(config) == expected
     assert parse(["c", "--shared-negatives", "24"])[1].shared_negatives == 24
     assert parse(["c", "--buckets", "9"])[1].buckets == 9
+    assert parse(["c", "--parallel", "dimension"])[1].parallel == "dimension"
     assert parse(["c", "--read-vocab", "v"])[1].read_vocab == "v"
     assert parse(["c", "--objective", "class-softmax", "--classes", "f"])[1].classes == "f"
     code = parse(["c", "--objective", "binary-code", "--code", "hybrid-ecc", "--code-words", "9", "--code-bits", "12"])[

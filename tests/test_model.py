@@ -90,7 +90,7 @@ def test_every_option_of_config_is_gensims_or_an_extra():
     commands = {field.name for field in fields if set(field.metadata["objectives"] or ["all"]) <= set(REFUSED)}
     commands |= {"eval_every", "eval_set", "keep_best", "patience", "save_vocab", "read_vocab"}
     commands |= {"checkpoint", "checkpoint_every", "resume"}  # a model is saved between its epochs
-    commands |= {"alpha_scale", "exchange_every", "rank_timeout"}  # of ranks, which torchrun starts
+    commands |= {"alpha_scale", "exchange_every", "parallel", "rank_timeout"}  # of ranks, which torchrun starts
     commands |= {"bits", "buckets"}  # what is saved are levels, or shared rows
     assert set(Config.__dataclass_fields__) <= gensims | set(EXTRAS) | commands
 

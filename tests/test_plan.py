@@ -135,6 +135,11 @@ def test_initial_vectors_are_uniform_in_gensims_range_and_seeded():
     assert (vectors != plan.initial_vectors(3000, 10, seed=10)).any()
     # A prefix of the words does not depend on how many follow.
     assert (plan.initial_vectors(7, 10, seed=9) == vectors[:7]).all()
+    # Some dimensions do not depend on the others, whatever the length of a row in the generator's blocks.
+    for size in (1, 7, 100, 20_001):
+        whole = plan.initial_vectors(9, size, 4)
+        for own in (slice(0, size // 2), slice(size // 3, size)):
+            assert (plan.initial_vectors(9, size, 4, own) == whole[:, own]).all()
 
 
 @pytest.mark.parametrize("objective", ["negative-sampling", "nce", "sampled-softmax", "softmax"])

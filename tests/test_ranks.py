@@ -18,15 +18,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import share_of_right_neighbours
+from benchmarks.parity import make_job, random_tables
+from tests.conftest import MODES, share_of_right_neighbours
 from tests.in_ranks import TEXTS
-from w2vfast import exchange, inputs, ranks, trainer
+from w2vfast import backends, checkpoint, exchange, inputs, ranks, trainer
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 from w2vfast.formats import load_vectors
+from w2vfast.kernels.contract import Unsupported
+from w2vfast.kernels.torch import step as torch_step
 from w2vfast.train import main
 
 PARTS = ("scans", "kept_scans", "differences", "merging", "training", "checkpoints", "apart", "slow")
+PARTS += ("dimensions", "resumed_dimensions")
 
 
 def torchrun(count, *command, restarts=0, **environment):
@@ -82,6 +86,27 @@ def test_one_rank_is_one_process_bit_for_bit(themed_file, tmp_path, alone, monke
     assert (tmp_path / "rank.bin").read_bytes() == (tmp_path / "process.bin").read_bytes()
 
 
+def test_dimensions_of_two_ranks_are_taken_up_by_one(together, alone):
+    """Of tables with some dimensions each, any number of ranks goes on, to what the others would have come to."""
+    folder, _ = together
+    options = {"min_count": 1, "vector_size": 7, "epochs": 3, "workers": 1, "alpha": 0.1, "parallel": "dimension"}
+    config = Config(**options, backend="torch", device="cpu", checkpoint=str(folder / "stopped"), resume=True)
+    with ranks.joined(60) as found:
+        result = trainer.train_files([folder / "themed"], config, ranks=found)
+    assert result.resumed_from is not None
+    np.testing.assert_allclose(result.w_in, np.load(folder / "whole.npy"), rtol=1e-4, atol=1e-5)
+
+
+def test_copies_of_two_ranks_are_not_taken_up_by_others(together):
+    """Each goes on with its own tables."""
+    newest = max((together[0] / "state").glob("*.json"))
+    about = checkpoint._read_about(newest)
+    config = Config(**{name: about["asked"][name] for name in about["asked"]})
+    for count in (1, 3):
+        with pytest.raises(InputError, match=rf"ranks \(each goes on with its own tables\): 2 / {count}"):
+            checkpoint.Checkpoint(newest, about, 0, count).refuse_other_run(config, backends.choose(config))
+
+
 def test_the_command_saves_and_speaks_once(themed_file, tmp_path):
     command = ["-m", "w2vfast.train", themed_file, "-o", tmp_path / "v.bin", "--epochs", "1", "--min-count", "1"]
     job = torchrun(2, *command, "--json", "--workers", "99", "--vector-size", "8")
@@ -133,7 +158,7 @@ def test_standard_input_is_for_one():
 @pytest.mark.parametrize("name", trainer.OF_RANKS)
 def test_options_of_ranks_are_refused_without(name, themed_file):
     with pytest.raises(InputError, match=f"{name} is for ranks"):
-        trainer.train_files([themed_file], Config(**{name: 7}))
+        trainer.train_files([themed_file], Config(**{name: "dimension" if name == "parallel" else 7}))
 
 
 def test_rows_take_turns():
@@ -160,6 +185,14 @@ def test_the_scale_sums_rare_rows_and_averages_frequent_ones():
     table = exchange._Table(torch.zeros(2, 3), np.array([1e9, 1e-9], np.float32))
     scale = table.scale(slice(0, 2), 1000.0, 0.025, 4)[:, 0].tolist()
     assert scale == pytest.approx([0.25, 1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [MODES["sg-softmax"], MODES["cbow-classes"], {"objective": "margin"}, {"bits": 1}])
+def test_what_needs_whole_rows_has_no_dimensions(options):
+    """Rather than to train something else: softmax and the like read other dimensions than by a batch's scores."""
+    job = make_job(**options)
+    with pytest.raises(Unsupported, match="need whole rows"):
+        torch_step.create_step(job, *random_tables(job, 6), sum_scores=lambda scores: None)
 
 
 def test_who_is_no_rank_is_told_apart(monkeypatch):

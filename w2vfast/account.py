@@ -52,6 +52,8 @@ def _ranks(result: TrainResult) -> str:
     if result.ranks is None:
         return ""
     r = result.ranks
+    if "dimensions" in r:
+        return f"\neach of {r['ranks']} ranks has {r['dimensions']} of the {result.settings['vector_size']} dimensions"
     return (
         f"\n{r['ranks']} ranks train parts of the text: alpha is multiplied by {r['alpha_scale']:g}, changes are "
         f"exchanged every {r['tokens_between_exchanges']:,} tokens of a rank"
@@ -104,6 +106,10 @@ def _exchanged(result: TrainResult) -> str:
     if result.ranks is None:
         return ""
     r = result.ranks
+    if "dimensions" in r:
+        return (
+            f"{r['sums']:,.0f} sums of scores, {r['bytes_a_token']:,.0f} bytes sent a token, {r['sum_seconds']:.1f} s\n"
+        )
     return (
         f"{r['exchanges']:,.0f} exchanges, one in {r['tokens_between_exchanges']:,.0f} tokens of a rank, "
         f"{r['bytes_a_token']:,.0f} bytes sent a token, {r['exchange_seconds']:.1f} s "

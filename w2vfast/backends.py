@@ -1,6 +1,7 @@
 """Which backend runs: what each needs, the choice of `auto`, and the reason for it in one line."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -105,13 +106,16 @@ def require(choice: Choice, config: Config) -> None:
     require_objective(choice, config.objective)
     lacks = _lacks(choice, config)
     if lacks is not None:
-        raise InputError(f"the {choice.name} backend ({choice.reason}) has no {lacks}: take --backend native or torch")
+        able = "torch" if lacks == "parallel dimension" else "native or torch"
+        raise InputError(f"the {choice.name} backend ({choice.reason}) has no {lacks}: take --backend {able}")
 
 
 def _lacks(choice: Choice, config: Config) -> str | None:
     """Return what of a config a backend does not have, None where it has all."""
     if config.objective not in objectives(choice.name):
         return config.objective
+    if config.parallel == "dimension" and choice.name != "torch":
+        return "parallel dimension"
     return next((name for name in _LACKS.get(choice.name, ()) if getattr(config, name) is not None), None)
 
 
@@ -209,12 +213,21 @@ def threads(choice: Choice, config: Config) -> int:
     return 1 if config.deterministic and choice.name == "torch" else config.workers
 
 
-def create_step(choice: Choice, job: Job, w_in: NDArray[np.float32], w_out: NDArray[np.float32], workers: int) -> Step:
-    """Return the chosen backend's step on a job and its tables.
+def create_step(
+    choice: Choice,
+    job: Job,
+    w_in: NDArray[np.float32],
+    w_out: NDArray[np.float32],
+    workers: int,
+    sum_scores: Callable[[Any], None] | None = None,
+) -> Step:
+    """Return the chosen backend's step on a job and its tables; `sum_scores` is torch's alone.
 
     Raises InputError if memory is too small, or for what the backend or its device cannot do.
     """
-    options = {"device": choice.device, "workers": workers, "precision": choice.precision}
+    options: dict[str, Any] = {"device": choice.device, "workers": workers, "precision": choice.precision}
+    if sum_scores is not None:
+        options["sum_scores"] = sum_scores
     try:
         return cast("Step", module_of(choice.name).create_step(job, w_in, w_out, **options))
     except Unsupported as error:

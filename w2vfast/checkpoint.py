@@ -6,7 +6,8 @@ the checksum of the other file. There is a checkpoint where there is a .json. Bo
 synced and renamed; two generations stay. Nothing in a file is ever run.
 
 Where ranks train together each writes its tables, rank 1 and on to `checkpoint-N.rank-R.safetensors`, and tells rank 0
-its state and its checksum, by torchrun's store; the .json has those of all.
+its state and its checksum, by torchrun's store; the .json has those of all. Tables of some dimensions each can be read
+by another number of ranks: each takes its dimensions from the files that have them.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from w2vfast import __version__, backends, model_file, teachers
 from w2vfast.backends import Choice
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
+from w2vfast.dimension import slices
 from w2vfast.errors import DivergenceError, InputError
 from w2vfast.files import sync_folder, write_synced
 from w2vfast.formats.safetensors import pieces
@@ -85,6 +87,11 @@ class Checkpoint:
     rank: int = 0
     ranks: int = 1
 
+    @property
+    def parts(self) -> int:
+        """The ranks that wrote it."""
+        return len(self.about.get("parts", [None]))
+
     def refuse_other_run(self, config: Config, choice: Choice) -> None:
         """Raise InputError, which shows the differences, if a run of these settings is not what was checkpointed."""
         try:
@@ -103,10 +110,10 @@ class Checkpoint:
         for name, value in (("backend", choice.name), ("precision", choice.precision)):
             if self.about[name] != value:
                 found.append((name, self.about[name], value))
-        parts = len(self.about.get("parts", [None]))
-        if parts != self.ranks:
-            found.append(("ranks", parts, self.ranks))
-        if self.ranks > 1 and config.epochs != asked["epochs"]:
+        copies = config.parallel == "data"
+        if copies and self.parts != self.ranks:
+            found.append(("ranks (each goes on with its own tables)", self.parts, self.ranks))
+        if copies and self.ranks > 1 and config.epochs != asked["epochs"]:
             found.append(("epochs (with ranks their places depend on it)", asked["epochs"], config.epochs))
         elif config.epochs < asked["epochs"]:
             found.append(("epochs (more may be asked for, not fewer)", asked["epochs"], config.epochs))
@@ -147,8 +154,11 @@ class Checkpoint:
             return TileSettings(tile, negatives, early, tile * config.workers, had["row_cap"], config.workers > 1)
         return TileSettings(tile, negatives, early, had["tokens_in_flight"], had["row_cap"], had["static_cap"])
 
-    def read(self) -> Contents:
-        """Return what goes on, arrays that may be trained in place. Raises InputError if it has become unreadable."""
+    def read(self, dimensions: slice | None = None, vector_size: int = 0) -> Contents:
+        """Return what goes on, arrays that may be trained in place. Raises InputError if it has become unreadable.
+
+        With `dimensions` these of a table of `vector_size`, of which each rank wrote some.
+        """
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -156,8 +166,11 @@ class Checkpoint:
             _check(self.about["state"], {f.name: type(getattr(RunState(), f.name)) for f in fields(RunState)})
             for seconds in self.about["spent"].values():
                 _check(seconds, {"wall": float, "cpu": float})
-            with safe_open(os.fspath(_tensors_of(self.path, self.rank)), framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if dimensions is not None and self.parts != self.ranks:
+                tensors = self._take(dimensions, vector_size)
+            else:
+                with safe_open(os.fspath(_tensors_of(self.path, self.rank)), framework="numpy") as file:
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             best = (tensors["best_w_in"], tensors["best_w_out"]) if "best_w_in" in tensors else None
             mined = Mined(tensors["mined"], self.about["snapshot"]) if "mined" in tensors else None
             spent = {name: Seconds(**seconds) for name, seconds in self.about["spent"].items()}
@@ -170,6 +183,24 @@ class Checkpoint:
             return Contents(RunState(**self.about["state"]), tables, best, mined, spent, more, extra)
         except (OSError, SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise self._unusable(error) from error
+
+    def _take(self, dimensions: slice, vector_size: int) -> dict[str, NDArray[Any]]:
+        """Return tables of some dimensions, taken from the files of those who had them."""
+        from safetensors import safe_open
+
+        taken: dict[str, NDArray[Any]] = {}
+        width = dimensions.stop - dimensions.start
+        for rank, had in enumerate(slices(vector_size, self.parts)):
+            first, last = max(had.start, dimensions.start), min(had.stop, dimensions.stop)
+            if first >= last:
+                continue
+            with safe_open(os.fspath(_tensors_of(self.path, rank)), framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118
+                    part = file.get_slice(name)
+                    whole = taken.setdefault(name, np.empty((part.get_shape()[0], width), np.float32))
+                    into = slice(first - dimensions.start, last - dimensions.start)
+                    whole[:, into] = part[:, first - had.start : last - had.start]
+        return taken
 
     def _unusable(self, error: Exception) -> InputError:
         return InputError(f"cannot go on from {self.path}: {error}; begin anew with another --checkpoint folder")
@@ -219,7 +250,7 @@ class Folder:
         for path in self._paths():
             found, cause = None, ""
             try:
-                found = Checkpoint(path, _read_about(path, self._rank), self._rank, self._size)
+                found = Checkpoint(path, _read_about(path, self._rank, self._size), self._rank, self._size)
             except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 cause = str(error)
             causes = [cause] if self.ranks is None else self.ranks.objects(cause)
@@ -515,8 +546,11 @@ def _tensors_of(path: Path, rank: int) -> Path:
     return path.with_suffix(f".rank-{rank}.safetensors" if rank else ".safetensors")
 
 
-def _read_about(path: Path, rank: int = 0) -> dict[str, Any]:
-    """Return what a .json says of a rank, once all checksums hold. Raises ValueError or OSError."""
+def _read_about(path: Path, rank: int = 0, ranks: int = 1) -> dict[str, Any]:
+    """Return what a .json says of a rank, once all checksums hold, if there are more parts than ranks, of more of them.
+
+    Raises ValueError or OSError.
+    """
     content = json.loads(path.read_bytes())
     if not isinstance(content, dict) or content.pop("format") != FORMAT:
         raise ValueError("it is no checkpoint")
@@ -524,15 +558,13 @@ def _read_about(path: Path, rank: int = 0) -> dict[str, Any]:
         raise ValueError("it was written by another version of w2vfast")
     if content.pop("sha256") != _sum_of(content):
         raise ValueError("its checksum does not hold")
-    if rank < len(content.get("parts", [])):  # else it is of fewer ranks, which is refused later
-        content |= content["parts"][rank]
-    else:
-        rank = 0
-    tensors = _tensors_of(path, rank)
-    with open(tensors, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != content["tensors_sha256"]:
-            raise ValueError(f"the checksum of {tensors.name} does not hold")
-    return content
+    parts = content.get("parts", [content])
+    for part in range(rank, len(parts), ranks):
+        tensors = _tensors_of(path, part)
+        with open(tensors, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != parts[part]["tensors_sha256"]:
+                raise ValueError(f"the checksum of {tensors.name} does not hold")
+    return dict(content | parts[min(rank, len(parts) - 1)])
 
 
 def _check(values: dict[str, Any], kinds: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ Code = Literal["plain", "hybrid", "ecc", "hybrid-ecc"]
 Preset = Literal["quality", "fast"]
 Bits = Literal[1, 2, 8]
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+Parallel = Literal["data", "dimension"]
 
 CACHE_ABOVE = 1 << 25  # bytes; memory stays about that of the tables, whatever the corpus
 HIERARCHICAL = "hierarchical-softmax"
@@ -35,6 +36,8 @@ NEGATIVES = ("negative-sampling", "nce", BOTH)  # objectives that take K negativ
 DRAWN = (*NEGATIVES, "sampled-softmax", "margin")  # objectives whose tiles draw shared words
 TAUGHT = ("negative-sampling",)  # objectives that a teacher goes with
 TEACHER_WEIGHT = 0.3  # docs/experiments.md, "Distillation"
+# Objectives whose gradients need the sums of scores and no more: what ranks with some dimensions each can train.
+SUMMED = ("negative-sampling", "nce", "sampled-softmax", HIERARCHICAL, BOTH, "binary-code")
 CODE_WORDS = 512  # of a hybrid code, as in Oda et al. 2017
 
 
@@ -274,6 +277,11 @@ class Config:
         maximum=2**20,
         hidden_default="chosen",
     )
+    parallel: Parallel = option(
+        "data",
+        "ranks: data (each trains both tables on its part of the text) or dimension (each has some dimensions of all "
+        "rows, for tables larger than one memory; torch)",
+    )
     exchange_every: int | None = option(
         None,
         "ranks: tokens that each trains from one exchange of changes to the next",
@@ -361,6 +369,8 @@ class Config:
             raise InputError(
                 "mined_share 1 draws no words: leave shared_negatives, early_negatives and ns_exponent out, or lower it"
             )
+        if self.parallel == "dimension":
+            self._refuse_for_dimension()
         if self.buckets is not None and (self.objective == "margin" or self.bits is not None):
             other = "bits" if self.bits is not None else "objective margin"
             raise InputError(f"buckets does not go with {other}: leave one of them out")
@@ -382,6 +392,19 @@ class Config:
             raise InputError("resume and checkpoint_every go with checkpoints: name their folder with checkpoint too")
         if self.read_vocab is not None and self.max_vocab_size is not None:
             raise InputError("max_vocab_size bounds a scan that counts: it does not go with read_vocab")
+
+    def _refuse_for_dimension(self) -> None:
+        """Raise InputError for what ranks that have some dimensions each cannot do."""
+        if self.objective not in SUMMED:
+            raise InputError(
+                f"parallel dimension sums scores, and {self.objective} needs whole rows: take parallel data, or one of "
+                f"{', '.join(SUMMED)}"
+            )
+        for name in ("bits", "buckets", "teacher", "exchange_every", "alpha_scale"):
+            if getattr(self, name) is not None:
+                raise InputError(f"{name} does not go with parallel dimension: leave one of them out")
+        if self.device == "mps":
+            raise InputError("ranks cannot sum scores on mps: parallel dimension needs device cpu or cuda")
 
     @property
     def is_hybrid(self) -> bool:

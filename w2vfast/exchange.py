@@ -105,6 +105,24 @@ class Traffic:
     waited: float = 0.0  # of these, for the network and for other ranks
 
 
+class SlowRank:
+    """Has rank 0 say, once, which rank the others wait for."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._tells = ranks.leads
+
+    def look(self, busy: NDArray[np.floating]) -> None:
+        """Warn if of the seconds that each rank was busy, [R], one has far more than the median."""
+        slowest, usual = int(busy.argmax()), float(np.sort(busy)[(len(busy) - 1) // 2])
+        if self._tells and busy[slowest] > SLOW * usual:
+            self._tells = False
+            warnings.warn(
+                f"rank {slowest} takes {busy[slowest] / usual:.1f} times as long as the others, which wait for it: is "
+                "its machine slower or busy, or has it more text?",
+                stacklevel=2,
+            )
+
+
 class Exchange:
     """Follows a run and exchanges what it changed; all ranks make the same calls at the same places."""
 
@@ -136,7 +154,7 @@ class Exchange:
         self._at_hand: _AtHand | None = None
         self._began, self._waited = time.perf_counter(), 0.0
         self._times: list[NDArray[np.float32]] = []  # [2, R] of each exchange: seconds between two, and of waiting
-        self._told_slow = False
+        self._slow = SlowRank(ranks)
         self.period = 2  # slots from one exchange to the next
         self._longest = self.period
         while sharing.slots * config.epochs >= 2 * self._longest * sharing.fewest:
@@ -209,6 +227,10 @@ class Exchange:
                 torch.add(table.base[rows], change, out=result[rows])
             merged.append(result.cpu().numpy())
         return merged[0], merged[1] if len(merged) > 1 else tables[1]
+
+    def first_rows(self, w_in: NDArray[np.float32], rows: int) -> NDArray[np.float32] | None:
+        """Return the first rows of a merged table on rank 0, None on the others."""
+        return w_in[:rows] if self.leads else None
 
     def settle(self) -> None:
         """End an exchange at hand."""
@@ -296,14 +318,7 @@ class Exchange:
         busy = between - waited
         if not self._fixed and waited.min() > LONGEST_WAIT * between.max() and 2 * self.period <= self._longest:
             self.period *= 2
-        slowest, usual = int(busy.argmax()), float(np.sort(busy)[(len(busy) - 1) // 2])
-        if self.leads and busy[slowest] > SLOW * usual and not self._told_slow:
-            self._told_slow = True
-            warnings.warn(
-                f"rank {slowest} takes {busy[slowest] / usual:.1f} times as long as the others, which wait for it: is "
-                "its machine slower or busy, or has it more text?",
-                stacklevel=2,
-            )
+        self._slow.look(busy)
 
     def _broadcast(self, values: Any) -> None:
         import torch.distributed as dist
@@ -390,12 +405,17 @@ def _pick(places: Any, start: int, stop: int, rows: int) -> Any:
     return picked if places is None else places[picked]
 
 
-def totals(ranks: Ranks, state: RunState, stages: dict[str, Seconds]) -> tuple[RunState, dict[str, Seconds]]:
-    """Return what all ranks' runs come to, and the time: rank 0's by the clock, the processors' of all."""
+def totals(
+    ranks: Ranks, state: RunState, stages: dict[str, Seconds], *, parts: bool
+) -> tuple[RunState, dict[str, Seconds]]:
+    """Return what all ranks' runs come to, and the time: rank 0's by the clock, the processors' of all.
+
+    Runs add up where they are of `parts` of a text; else all are the same.
+    """
     found: list[tuple[RunState, dict[str, Seconds]]] = ranks.objects((state, stages))
     states = [one for one, _ in found]
     pairs = np.array([max(one.pairs, 1) for one in states], np.float64)
-    state = replace(
+    of_all = replace(
         state,
         visited=sum(one.visited for one in states),
         trained=sum(one.trained for one in states),
@@ -405,4 +425,6 @@ def totals(ranks: Ranks, state: RunState, stages: dict[str, Seconds]) -> tuple[R
         losses=[float(loss) for loss in np.average([one.losses for one in states], axis=0, weights=pairs)],
     )
     first = found[0][1]
-    return state, {name: replace(first[name], cpu=sum(times[name].cpu for _, times in found)) for name in first}
+    return of_all if parts else state, {
+        name: replace(first[name], cpu=sum(times[name].cpu for _, times in found)) for name in first
+    }

@@ -71,15 +71,18 @@ def zeros(rows: int, vector_size: int) -> NDArray[np.float32]:
     return memory[first : first + size].reshape(rows, vector_size)
 
 
-def initial_vectors(words: int, vector_size: int, seed: int) -> NDArray[np.float32]:
-    """Return W_in before training, float32 [words, vector_size], uniform in -1/D .. 1/D (gensim 4's range)."""
-    vectors = zeros(words, vector_size)
-    flat = vectors.reshape(-1)
-    block = 1 << 16  # the generator's intermediates then stay in the second cache level
-    for start in range(0, flat.size, block):
-        stop = min(start + block, flat.size)
-        quads = np.arange(start // 4, -(-stop // 4), dtype=np.uint64)
+def initial_vectors(words: int, vector_size: int, seed: int, dimensions: slice = slice(None)) -> NDArray[np.float32]:
+    """Return W_in before training, float32 [words, vector_size], uniform in -1/D .. 1/D (gensim 4's range).
+
+    Or only some of its `dimensions`.
+    """
+    vectors = zeros(words, len(range(*dimensions.indices(vector_size))))
+    rows = 4 * max(1, (1 << 14) // vector_size)  # the generator's intermediates then stay in the second cache level
+    for first in range(0, words, rows):
+        last = min(first + rows, words)
+        quads = np.arange(first * vector_size // 4, -(-last * vector_size // 4), dtype=np.uint64)
         draws = philox4x32(seed, quads & np.uint64(_UINT32 - 1), quads >> np.uint64(32), 0, PURPOSE_INITIAL)
-        unit = (draws.reshape(-1)[: stop - start] >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-        flat[start:stop] = (unit * np.float32(2) - np.float32(1)) / np.float32(vector_size)
+        drawn = draws.reshape(-1)[: (last - first) * vector_size].reshape(-1, vector_size)[:, dimensions]
+        unit = (drawn >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+        vectors[first:last] = (unit * np.float32(2) - np.float32(1)) / np.float32(vector_size)
     return vectors

@@ -1,6 +1,7 @@
 """What memory and disk a run needs, told before it takes them: who lacks it is told so with numbers and a remedy."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from w2vfast import memory
@@ -20,14 +21,25 @@ def table_bytes(job: Job, config: Config) -> int:
 
 
 def memory_needed(
-    work: Work, config: Config, choice: Choice, *, given: bool, kept: bool, ranks: int = 1
+    work: Work,
+    config: Config,
+    choice: Choice,
+    *,
+    given: bool,
+    kept: bool,
+    ranks: int = 1,
+    own: tuple[int, int] | None = None,
 ) -> dict[str, int]:
     """Return what a run will take beside corpus and vocabulary, in bytes, and what for.
 
-    `given` says that the tables exist already, `kept` that checkpoints are written of them; it is one of `ranks`.
+    `given` says that the tables exist already, `kept` that checkpoints are written of them; it is one of `ranks` that
+    train copies of them, or has `own`: so many dimensions, and whole rows to be scored.
     """
-    job, D = work.job, config.vector_size
-    tables = table_bytes(job, config)
+    job, scored = work.job, FLOAT * config.vector_size * work.job.vocabulary
+    if own is not None:
+        scored = FLOAT * config.vector_size * own[1]
+        config = replace(config, vector_size=own[0])
+    D, tables = config.vector_size, table_bytes(job, config)
     made = tables if not isinstance(job.objective, FixedOut) else FLOAT * D * job.in_rows
     # A tile's rows and the columns that they meet, as numbers, gradients and steps; the rest is small against them.
     reach = job.tile + 2 * job.window
@@ -38,14 +50,21 @@ def memory_needed(
         "for what the ranks have in common, and what they come to": 2 * tables * (ranks > 1),
         "for the copy that checkpoints are written from": tables * kept * (2 if ranks > 1 else 1),
         "for the best tables (keep_best)": tables * config.keep_best,
-        "for scoring": FLOAT * D * job.vocabulary * (config.eval_every is not None),
+        "for scoring": scored * (config.eval_every is not None),
         "for mined words": 12 * job.vocabulary * config.mined * (config.objective == "margin"),
         "for tiles": tile * in_flight * (choice.device == "cpu"),
     }
 
 
 def refuse_lack_of_memory(
-    work: Work, config: Config, choice: Choice, *, given: bool, kept: bool, ranks: int = 1
+    work: Work,
+    config: Config,
+    choice: Choice,
+    *,
+    given: bool,
+    kept: bool,
+    ranks: int = 1,
+    own: tuple[int, int] | None = None,
 ) -> None:
     """Raise InputError if a run would need more memory than can be had; see `memory_needed`."""
     remedies = [
@@ -55,7 +74,8 @@ def refuse_lack_of_memory(
         *(["do without checkpoint"] if kept else []),
         "or give it more memory",
     ]
-    memory.require(memory_needed(work, config, choice, given=given, kept=kept, ranks=ranks), ", ".join(remedies))
+    needed = memory_needed(work, config, choice, given=given, kept=kept, ranks=ranks, own=own)
+    memory.require(needed, ", ".join(remedies))
 
 
 def refuse_lack_of_space(path: PathLike, needed: int, what: str) -> None:

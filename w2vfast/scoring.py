@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast.config import Config
+from w2vfast.dimension import Dimensions
 from w2vfast.errors import InputError
 from w2vfast.exchange import Exchange
 from w2vfast.formats import Vectors
@@ -40,10 +41,18 @@ def evaluator(config: Config, given: Evaluate | None) -> Evaluate | None:
     return given
 
 
+def rows_scored(words: int) -> int:
+    """Return how many of so many vectors, the most frequent words' first, a set is scored on."""
+    from w2vfast.eval.datasets import RESTRICT_VOCAB
+
+    return min(words, RESTRICT_VOCAB)
+
+
 class Scoring:
     """Scores where they are due; silent where `evaluate` is None. `best` are the tables kept so far, if any.
 
-    With an `exchange` rank 0 scores what all ranks have come to, and all go by its score.
+    With `together` rank 0 scores what all ranks have come to, and all go by its score; of the vectors it has the first
+    `rows` then, all if that is not told.
     """
 
     def __init__(
@@ -52,9 +61,11 @@ class Scoring:
         evaluate: Evaluate | None,
         vocab: Vocab,
         best: Tables | None = None,
-        exchange: Exchange | None = None,
+        together: Exchange | Dimensions | None = None,
+        rows: int | None = None,
     ) -> None:
-        self._config, self._evaluate, self._vocab, self._exchange = config, evaluate, vocab, exchange
+        self._config, self._evaluate, self._vocab, self._together = config, evaluate, vocab, together
+        self._rows = len(vocab) if rows is None else rows
         self._places_of: tuple[int, set[int]] | None = None
         self.best = best
         self.seconds = Seconds()
@@ -69,14 +80,17 @@ class Scoring:
             return
         watch = Stopwatch()
         w_in, w_out = run.finite_tables()
-        leads = True
-        if self._exchange is not None:
-            w_in, w_out = self._exchange.merged(run, (w_in, w_out))
-            leads = self._exchange.leads
-        vectors = Vectors(self._vocab.words, word_vectors(run.job, w_in), self._vocab.counts)
-        score = float(self._evaluate(vectors)) if leads else 0.0
-        if self._exchange is not None:
-            score = self._exchange.agreed(score)
+        scored: NDArray[np.float32] | None = w_in
+        if self._together is not None:
+            w_in, w_out = self._together.merged(run, (w_in, w_out))
+            scored = self._together.first_rows(w_in, self._rows)
+        score = 0.0
+        if scored is not None:
+            vectors = word_vectors(run.job, scored)
+            of = len(vectors)
+            score = float(self._evaluate(Vectors(self._vocab.words[:of], vectors, self._vocab.counts[:of])))
+        if self._together is not None:
+            score = self._together.agreed(score)
         run.state = run.state.scored(progress.epochs, score)
         if self._config.keep_best and scores_since_best(run.state) == 0:
             self.best = w_in.copy(), w_out.copy()

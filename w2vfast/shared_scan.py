@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast.interner import Packed
+from w2vfast.kernels.mapped import release
 from w2vfast.ranks import Ranks
+from w2vfast.tokens import TokenStore, renumber_with_numpy
 from w2vfast.vocab import Vocab
 
 Numbers = NDArray[np.int64]
+_BLOCK_IDS = 1 << 20  # that a rank sends at a time
 _RANK_BITS = 40  # of an order of first sight: below them is the type's number on the rank
 
 
@@ -75,6 +78,24 @@ def merge_types(ranks: Ranks, packed: Packed, counts: Numbers, rules: Rules) -> 
     final = np.empty(len(lengths), np.int32)
     final[order] = np.concatenate(ranks.scatter(answers))
     return vocab, final
+
+
+def gather_ids(ranks: Ranks, ids: NDArray[np.int32], store: TokenStore, types: int) -> NDArray[np.int32]:
+    """Return all ranks' ids of `types` types, one rank's behind the other's, by way of a store, which is empty."""
+    import torch
+    import torch.distributed as dist
+
+    lengths = [int(length) for length in np.concatenate(ranks.gather(np.array([len(ids)])))]
+    for rank, length in enumerate(lengths):
+        for start in range(0, length, _BLOCK_IDS):
+            block = torch.empty(min(_BLOCK_IDS, length - start), dtype=torch.int32)
+            if rank == ranks.rank:
+                block.copy_(torch.from_numpy(np.array(ids[start : start + _BLOCK_IDS])))
+                release(ids)
+            with ranks.explained():
+                dist.broadcast(block, rank)
+            store.append(block.numpy(), False)
+    return store.finish([np.arange(types, dtype=np.int32)], renumber_with_numpy, sum(lengths))
 
 
 def replaced(packed: Packed, types: Numbers, words: Sequence[bytes]) -> Packed:

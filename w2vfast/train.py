@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -196,10 +196,16 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
         if Path(model).absolute() == output.absolute():
             raise InputError(f"{model}: --save-model holds the vectors too; name another file, or another output")
     leads = all_ranks is None or all_ranks.leads
+    if config.parallel == "dimension" and (model is not None or (binary or formats.format_of(output)) == "kv"):
+        what = "--save-model" if model is not None else ".kv"
+        raise InputError(
+            f"{what} writes whole tables from memory, which --parallel dimension never has: save vectors as "
+            ".bin, .txt or .safetensors (w2vfast.convert makes .kv of them)"
+        )
     screen = Screen(quiet=not leads)
 
     def begun(started: TrainResult) -> None:
-        words, size = started.vocab.words, started.w_in.shape[1]
+        words, size = started.vocab.words, config.vector_size
         signals.gently = True
         if not leads:
             return
@@ -231,10 +237,15 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
     finally:
         screen.close()
         signals.gently = False
+    watch = Stopwatch()
+    if result.dimensions is not None:
+        with result.streams() as stream:
+            if stream is not None:
+                _rescued(lambda path: formats.write_stream(stream(), path, binary), output)
+    elif leads:
+        _save(result, output, binary)
     if not leads:
         return
-    watch = Stopwatch()
-    _save(result, output, binary)
     if model is not None:
         result.save_model(model)
     result.seconds["save"] = watch.read().wall
@@ -247,10 +258,7 @@ def _train(arguments: argparse.Namespace, config: Config, signals: Signals, all_
 
 
 def _save(result: "TrainResult", output: Path, format: str | None) -> None:
-    """Save the vectors, in the bits that they were trained for where the format can.
-
-    If the output can no longer be written (a full disk), they are saved where temporary files go.
-    """
+    """Save the vectors, in the bits that they were trained for where the format can."""
     from w2vfast import formats
     from w2vfast.compress import save_compressed
 
@@ -260,6 +268,11 @@ def _save(result: "TrainResult", output: Path, format: str | None) -> None:
         else:
             formats.save_vectors(result.vectors, path, format)
 
+    _rescued(save, output)
+
+
+def _rescued(save: Callable[[Path], None], output: Path) -> None:
+    """Save to the output, or if it can no longer be written (a full disk) where temporary files go."""
     try:
         save(output)
     except (OSError, InputError) as error:

@@ -6,7 +6,7 @@ The command is `train_files` with a file to save to. Every option of the config 
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from w2vfast import (
     classes,
     exchange,
     jobs,
+    memory,
     model_file,
     plan,
     room,
@@ -32,22 +33,26 @@ from w2vfast.compress import of_bits, of_rows
 from w2vfast.compressed import CompressedVectors
 from w2vfast.config import Config, usable_processors
 from w2vfast.corpus import EncodedCorpus, encode_sentences, scan
+from w2vfast.dimension import Dimensions
 from w2vfast.errors import InputError, Stopped
 from w2vfast.files import PathLike
-from w2vfast.formats import Vectors, check_writable
+from w2vfast.formats import Vectors, VectorStream, check_writable
 from w2vfast.jobs import Work
 from w2vfast.kept_scan import refuse_other_texts, scan_kept
 from w2vfast.kernels.contract import FixedOut, Job, Objective
 from w2vfast.ranks import Ranks
 from w2vfast.run import Progress, Run, Tables
 from w2vfast.scoring import Evaluate, Scoring
+from w2vfast.shared_scan import gather_ids
 from w2vfast.stopwatch import Seconds, Stopwatch
+from w2vfast.tokens import TokenStore
+from w2vfast.vectors import BLOCK_ROWS
 from w2vfast.vocab import Vocab, read_vocab, save_vocab
 
 
 @dataclass
 class TrainResult:
-    """Vectors and the account of how they came about."""
+    """Vectors and the account of how they came about; with `dimensions` the tables are this rank's D / R of them."""
 
     vocab: Vocab
     w_in: NDArray[np.float32]  # [V, D], the word vectors; with `bits` only their levels, with `buckets` [B, D]
@@ -68,12 +73,35 @@ class TrainResult:
     resumed_from: str | None = None  # the checkpoint
     resumed_at: float = 0.0  # epochs that were done there
     ranks: dict[str, float] | None = None  # where several train: how many, and what their exchanges come to
+    dimensions: Dimensions | None = None  # which this rank has, where ranks have some each
 
     @property
     def vectors(self) -> Vectors:
-        """The words with their vectors and counts."""
+        """The words with their vectors and counts. Raises InputError where ranks have some dimensions each."""
+        if self.dimensions is not None:
+            raise InputError("each rank has some dimensions of the vectors: take `streams`, or save them to a file")
         w_in = self.w_in if self.in_row is None else self.w_in[self.in_row]
         return Vectors(self.vocab.words, w_in, self.vocab.counts)
+
+    @contextmanager
+    def streams(self) -> Iterator[Callable[[], VectorStream] | None]:
+        """Yield on rank 0 what returns a stream of all vectors, where ranks have some dimensions each.
+
+        All ranks call this; the others yield None, when they have sent all that rank 0 read.
+        """
+        assert self.dimensions is not None
+        words, size = self.vocab.words, self.dimensions.vector_size
+        with self.dimensions.gathered(self.w_in) as rows:
+            if rows is None:
+                yield None
+                return
+
+            def stream() -> VectorStream:
+                spans = [(start, min(start + BLOCK_ROWS, len(words))) for start in range(0, len(words), BLOCK_ROWS)]
+                blocks = ((words[start:stop], rows(start, stop)) for start, stop in spans)
+                return VectorStream(len(words), size, blocks, self.vocab.counts)
+
+            yield stream
 
     @property
     def compressed(self) -> CompressedVectors | None:
@@ -103,6 +131,7 @@ class _Request:
     config: Config
     choice: backends.Choice
     evaluate: Evaluate | None
+    scores_all: bool  # `evaluate` was given, and may look at all vectors
     tables: Tables | None
     on_start: Callable[[TrainResult], None] | None
     on_progress: Callable[[Progress], None] | None
@@ -139,7 +168,8 @@ def train_files(
     With the config's `checkpoint` and `resume` a run goes on from its newest checkpoint, which takes the place of what
     is in `tables`; docs/trust.md says what is promised.
 
-    With `ranks` (ranks.joined) each trains on its part of the text, and all get the tables that all came to;
+    With `ranks` (ranks.joined) each trains on its part of the text, and all get the tables that all came to; with the
+    config's `parallel` "dimension" each trains some dimensions on all of it, and gets these.
     docs/many-machines.md has how. Raises RankLostError where one has ended.
     """
     with _settled(config, None, evaluate, tables, on_start, on_progress, stop, ranks) as request:
@@ -176,7 +206,9 @@ def scan_files(
     on_scan: Callable[[int, int | None], None] | None = None,
     ranks: Ranks | None = None,
 ) -> EncodedCorpus:
-    """Encode text files with a config's options of that, for several calls of `train_corpus`; each rank a part.
+    """Encode text files with a config's options of that, for several calls of `train_corpus`.
+
+    Of ranks each has a part of the ids then, or with `parallel` "dimension" all of them.
 
     With the config's `cache_dir` the scan is kept there, and taken from there if the files are the same (kept_scan.py).
     """
@@ -188,8 +220,16 @@ def scan_files(
     if ranks is not None:
         refuse_other_texts(inputs, ranks)
     if config.cache_dir is None:
-        return scan(inputs, **options, ranks=ranks)
-    return scan_kept(inputs, options.pop("cache_dir"), **options, ranks=ranks)
+        corpus = scan(inputs, **options, ranks=ranks)
+    else:
+        corpus = scan_kept(inputs, options.pop("cache_dir"), **options, ranks=ranks)
+    if ranks is not None and config.parallel == "dimension":
+        folder = Path(config.cache_dir) if config.cache_dir is not None else cache_dir
+        with closing(TokenStore(config.cache_above, folder)) as store:
+            corpus.tokens = gather_ids(ranks, corpus.tokens, store, len(corpus.vocab))
+        corpus.ids_sha256 = None
+        memory.trim()
+    return corpus
 
 
 def train_corpus(
@@ -237,7 +277,9 @@ def _settled(
     if config.targets is not None:
         targets.check(config.targets, config.vector_size)
     teachers.check(config)
-    evaluate = scoring.evaluator(config, evaluate)
+    scores_all, evaluate = evaluate is not None, scoring.evaluator(config, evaluate)
+    if tables is not None and config.parallel == "dimension":
+        raise InputError("with parallel dimension ranks make the tables, some dimensions each: leave tables out")
     if ranks is not None and config.buckets is not None:
         raise InputError("ranks exchange rows of words, which buckets share: leave buckets out, or have one process")
     if ranks is not None:
@@ -250,10 +292,10 @@ def _settled(
         found = folder.newest() if folder is not None else None
         if found is not None:
             found.refuse_other_run(config, choice)
-        yield _Request(config, choice, evaluate, tables, on_start, on_progress, stop, folder, found, ranks)
+        yield _Request(config, choice, evaluate, scores_all, tables, on_start, on_progress, stop, folder, found, ranks)
 
 
-OF_RANKS = ("exchange_every", "alpha_scale", "rank_timeout")
+OF_RANKS = ("parallel", "exchange_every", "alpha_scale", "rank_timeout")
 # Options in which ranks may differ: what each has on its machine.
 _OWN = {"workers", "save_vocab", "cache_dir", "cache_above"}
 
@@ -291,8 +333,10 @@ def _train(
     watch, config, choice = Stopwatch(), request.config, request.choice
     if config.save_vocab is not None:
         save_vocab(corpus.vocab, config.save_vocab)
-    found, ranks = request.found, request.ranks
-    size = ranks.size if ranks is not None else 1
+    found, ranks, dimensions = request.found, request.ranks, None
+    if ranks is not None and config.parallel == "dimension":
+        dimensions, ranks = Dimensions(ranks, config.vector_size), None
+    size = ranks.size if ranks is not None else 1  # of those that train parts of the text
     work = work or jobs.prepare(corpus, config, choice, found.tile_settings(config, choice) if found else None, size)
     sharing = None
     if ranks is not None:
@@ -301,17 +345,21 @@ def _train(
     settings = _resolved_settings(config, work, choice)
     keeper, before = None, checkpoint.Contents()
     given, checkpointed = request.tables is not None, request.folder is not None
-    room.refuse_lack_of_memory(work, config, choice, given=given, kept=checkpointed, ranks=size)
+    looked_at = len(corpus.vocab) if request.scores_all else scoring.rows_scored(len(corpus.vocab))
+    own = (dimensions.width, looked_at if dimensions.leads else 0) if dimensions is not None else None
+    room.refuse_lack_of_memory(work, config, choice, given=given, kept=checkpointed, ranks=size, own=own)
     if request.folder is not None:
         tables = room.table_bytes(work.job, config) * (2 if config.keep_best else 1) * (size + 1 if size > 1 else 1)
         room.refuse_lack_of_space(request.folder.path, tables, "a checkpoint")
         corpus_known = checkpoint.fingerprint(corpus, work)
         if found is not None:
             found.refuse_other_corpus(corpus_known, settings)
-            before = found.read()
+            before = found.read() if dimensions is None else found.read(dimensions.own, config.vector_size)
         keeper = request.folder.keeper(request.config, choice, settings, corpus_known, before.state)
-    w_in, w_out = _tables(work.job, config, request.tables, before.tables)
-    step = backends.create_step(choice, work.job, w_in, w_out, backends.threads(choice, config))
+    columns = slice(0, config.vector_size) if dimensions is None else dimensions.own
+    w_in, w_out = _tables(work.job, config, columns, request.tables, before.tables)
+    sum_scores = None if dimensions is None else dimensions.sum_scores
+    step = backends.create_step(choice, work.job, w_in, w_out, backends.threads(choice, config), sum_scores)
     if keeper is not None:
         keeper.make_room((w_in, w_out))
     if before.mined is not None:
@@ -329,17 +377,20 @@ def _train(
         scan_kept=str(corpus.kept) if corpus.kept is not None else None,
         resumed_from=str(found.path) if found is not None else None,
         resumed_at=before.state.visited / len(corpus.tokens),
+        dimensions=dimensions,
     )
+    if dimensions is not None:
+        result.ranks = {"ranks": dimensions.ranks.size, "dimensions": dimensions.width}
     if sharing is not None and size > 1:
         scale = sharing.alpha / request.config.alpha
         result.ranks = {"ranks": size, "alpha_scale": scale, "tokens_between_exchanges": sharing.interval}
     run = Run(work, step, config, before.state, sharing.slots if sharing is not None else None)
-    exchanges = None
+    together: exchange.Exchange | Dimensions | None = dimensions
     if ranks is not None and sharing is not None and size > 1:
         kept = corpus.vocab.counts * plan.keep_probability(corpus.vocab.counts, config.sample)
         saved = (before.more, before.extra) if found is not None else None
-        exchanges = exchange.Exchange(ranks, sharing, step, work, config, kept, saved)
-    scores = Scoring(config, request.evaluate, corpus.vocab, before.best, exchanges)
+        together = exchange.Exchange(ranks, sharing, step, work, config, kept, saved)
+    scores = Scoring(config, request.evaluate, corpus.vocab, before.best, together, looked_at)
     # A backend that compiles at its first launch does so within the training.
     setup = watch.read()
     if request.on_start is not None:
@@ -349,43 +400,43 @@ def _train(
     def now() -> checkpoint.Contents:
         spent = {"train": watch.read() - scores.seconds, "evaluate": scores.seconds}
         spent = {name: seconds + before.spent.get(name, Seconds()) for name, seconds in spent.items()}
-        more, extra = exchanges.saved() if exchanges is not None else ({}, {})
+        more, extra = together.saved() if together is not None else ({}, {})
         mined = checkpoint.mined_of(step, work.job)
         return checkpoint.Contents(run.state, step.tables(), scores.best, mined, spent, more, extra)
 
     while not (run.finished or scores.out_of_patience(run.state)):
-        places = [scores.next_place(run), exchanges.next_place(run) if exchanges is not None else None]
+        places = [scores.next_place(run), together.next_place(run) if together is not None else None]
         progress = run.advance(min((place for place in places if place is not None), default=None))
         if request.on_progress is not None:
             request.on_progress(progress)
         stopping = request.stop is not None and not run.finished and request.stop()
-        if exchanges is not None:
-            asks = keeper is not None and exchanges.leads and keeper.due
-            exchanges.follow(run, progress, stop=stopping, due=asks)
+        if together is not None:
+            asks = keeper is not None and together.leads and keeper.due
+            together.follow(run, progress, stop=stopping, due=asks)
         scores.follow(run, progress)
-        if exchanges is not None:
-            stopping = exchanges.stop and not run.finished
-        if keeper is not None and (keeper.due if exchanges is None else exchanges.due):
+        if together is not None:
+            stopping = together.stop and not run.finished
+        if keeper is not None and (keeper.due if together is None else together.due):
             keeper.begin(now())
         if stopping:
             raise _stopped(now(), keeper, config)
-    if exchanges is not None:
-        exchanges.settle()
+    if together is not None:
+        together.settle()
     end = now()  # brings w_in and w_out up to date
     run.finite_tables()
     if keeper is not None:
         keeper.end(end, needed=False)
-    if exchanges is not None:
-        for table, merged in zip((w_in, w_out), exchanges.merged(run, (w_in, w_out)), strict=True):
-            if table is not _fixed(work.job):
+    if together is not None:
+        for table, merged in zip((w_in, w_out), together.merged(run, (w_in, w_out)), strict=True):
+            if table is not merged and table is not _fixed(work.job):
                 table[...] = merged
     scores.restore_best(w_in, w_out)
     jobs.quantise(work.job, w_in)
     stages = {"scan": scanned or Seconds(), "setup": setup} | end.spent
-    if ranks is not None and sharing is not None:
-        run.state, stages = exchange.totals(ranks, run.state, stages)
-        if exchanges is not None:
-            result.ranks = (result.ranks or {}) | exchanges.account(run.state.trained)
+    if request.ranks is not None:
+        run.state, stages = exchange.totals(request.ranks, run.state, stages, parts=dimensions is None)
+    if together is not None:
+        result.ranks = (result.ranks or {}) | together.account(run.state.trained)
     _account(result, run, corpus.ledger.in_vocabulary, stages)
     return result
 
@@ -400,30 +451,34 @@ def _stopped(now: checkpoint.Contents, keeper: checkpoint.Keeper | None, config:
     return Stopped(f"{where}; --checkpoint {config.checkpoint} --resume goes on from there")
 
 
-def _tables(job: Job, config: Config, given: Tables | None, saved: Tables | None) -> Tables:
-    """Return the tables to train: those given, or new ones; filled with those saved, if there are any."""
+def _tables(job: Job, config: Config, dimensions: slice, given: Tables | None, saved: Tables | None) -> Tables:
+    """Return the tables to train: those given, or new ones; filled with those saved, if there are any.
+
+    They have the `dimensions` of a config's.
+    """
+    width = dimensions.stop - dimensions.start
     if given is not None and saved is not None:
-        tables = _checked(given, job, config)
+        tables = _checked(given, job, config, width)
         for table, other in zip(tables, saved, strict=True):
             if table is not _fixed(job):
                 table[...] = other
         return tables
     if given is not None or saved is not None:
-        return _checked(cast(Tables, given or saved), job, config)
-    V, D, fixed = job.in_rows, config.vector_size, _fixed(job)
+        return _checked(cast(Tables, given or saved), job, config, width)
+    w_in, fixed = plan.initial_vectors(job.in_rows, config.vector_size, config.seed, dimensions), _fixed(job)
     if fixed is not None:
-        return plan.initial_vectors(V, D, config.seed), fixed
+        return w_in, fixed
     # W_out's memory is untouched, for the workers to touch together.
-    return plan.initial_vectors(V, D, config.seed), plan.zeros(job.objective.out_rows(job.vocabulary), D)
+    return w_in, plan.zeros(job.objective.out_rows(job.vocabulary), width)
 
 
 def _fixed(job: Job) -> NDArray[np.float32] | None:
     return job.objective.fixed_out if isinstance(job.objective, FixedOut) else None
 
 
-def _checked(given: Tables, job: Job, config: Config) -> Tables:
-    V, D, fixed = job.in_rows, config.vector_size, _fixed(job)
-    shapes = {"w_in": (V, D), "w_out": (job.objective.out_rows(job.vocabulary), D)}
+def _checked(given: Tables, job: Job, config: Config, width: int) -> Tables:
+    fixed = _fixed(job)
+    shapes = {"w_in": (job.in_rows, width), "w_out": (job.objective.out_rows(job.vocabulary), width)}
     for (name, shape), table in zip(shapes.items(), given, strict=True):
         if table.shape != shape or table.dtype != np.float32:
             raise InputError(

@@ -7,7 +7,7 @@ batch, T tokens, H = T + 2 W, N shared words, D vector size.
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from w2vfast.kernels import contract
-from w2vfast.kernels.contract import ChunkPlan, FixedOut, Job, Mined, Mining, StepResult, Visit
+from w2vfast.kernels.contract import ChunkPlan, FixedOut, Job, Mined, Mining, StepResult, Unsupported, Visit
 from w2vfast.kernels.levels import levels_of
 from w2vfast.kernels.torch import mining
 from w2vfast.kernels.torch import objectives as objective_files
@@ -52,25 +52,35 @@ def create_step(
     device: str = "cpu",
     workers: int = 1,
     precision: str = "float32",
+    sum_scores: Callable[[Tensor], None] | None = None,
 ) -> "TorchStep":
     """Return a step on `device` ("cpu", "cuda", "mps"); on the CPU it updates the given tables in place.
 
     `workers` sets torch's threads, which are the process's. The tables are float32 or float64 [V, D], and products
-    have their precision. Raises ValueError for another.
+    have their precision. Where they are some dimensions of larger tables, `sum_scores` adds to a batch's scores, in
+    place, what the steps that have the others make of it. Raises ValueError for another precision, and Unsupported for
+    what needs more of other dimensions than scores.
     """
     contract.check(job, w_in, w_out)
     if precision not in precisions(job.objective.name):
         raise ValueError(f"the torch backend has no products in {precision}")
     if device == "cpu":
         torch.set_num_threads(workers)
-    return TorchStep(job, w_in, w_out, torch.device(device))
+    return TorchStep(job, w_in, w_out, torch.device(device), sum_scores)
 
 
 class TorchStep:
     """One job on one device; see contract.Step."""
 
-    def __init__(self, job: Job, w_in: NDArray[np.floating], w_out: NDArray[np.floating], device: torch.device) -> None:
-        self._job, self._device, self._tokens = job, device, job.tokens
+    def __init__(
+        self,
+        job: Job,
+        w_in: NDArray[np.floating],
+        w_out: NDArray[np.floating],
+        device: torch.device,
+        sum_scores: Callable[[Tensor], None] | None = None,
+    ) -> None:
+        self._job, self._device, self._tokens, self._sum_scores = job, device, job.tokens, sum_scores
         self._host_tables = (w_in, w_out)
         self._w_in, self._w_out = (torch.from_numpy(table).to(device) for table in (w_in, w_out))
         dtype = self._w_in.dtype
@@ -84,6 +94,9 @@ class TorchStep:
         self._columns: Any = file.Columns(job.objective, device, dtype)
         self._fixed_out = isinstance(job.objective, FixedOut)
         self._teacher = SoftLabels(job.teacher, device, dtype) if job.teacher is not None else None
+        whole = isinstance(self._columns, InBlocks) or isinstance(job.objective, FixedOut | Mining)
+        if sum_scores is not None and (whole or job.bits is not None or job.teacher is not None):
+            raise Unsupported("softmax, class-softmax, margin, von-mises-fisher bits and teachers need whole rows")
         self._mined: Tensor | None = None  # int64 [V, M]
         if isinstance(job.objective, Mining):
             self.mined = Mined.nothing(job.vocabulary, job.objective)
@@ -222,6 +235,8 @@ class TorchStep:
         ids = torch.cat(parts, 1)
         right = embedding(ids, self._w_out)
         scores = inputs.score(right)
+        if self._sum_scores is not None:
+            self._sum_scores(scores)
         if self._teacher is None:
             result = columns.gradient(inputs, scores, ids)
         else:
