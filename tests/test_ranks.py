@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.parity import make_job, random_tables
+from benchmarks.parity import make_job, random_tables, zipf_ids
 from tests.conftest import MODES, share_of_right_neighbours
 from tests.in_ranks import TEXTS
 from w2vfast import backends, checkpoint, exchange, inputs, ranks, trainer
 from w2vfast.config import Config
 from w2vfast.errors import InputError
 from w2vfast.formats import load_vectors
-from w2vfast.kernels.contract import Unsupported
+from w2vfast.kernels.contract import ID_MASK, Unsupported
 from w2vfast.kernels.torch import step as torch_step
 from w2vfast.train import main
 
@@ -215,6 +215,26 @@ def ranks_of(job):
             if parent == job.pid and any(line.startswith(b"RANK=") for line in told):
                 found[next(int(line[5:]) for line in told if line.startswith(b"RANK="))] = int(entry.name)
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads resident sets in /proc")
+def test_a_rank_holds_its_dimensions_and_little_more(tmp_path):
+    words, size, tokens = 20_000, 1000, 60_000
+    ids = np.concatenate([np.arange(words), zipf_ids(words, tokens - words) & ID_MASK])
+    text = tmp_path / "text"
+    text.write_text("".join(f"w{i}\n" if n % 20 == 19 else f"w{i} " for n, i in enumerate(ids.tolist())))
+    rss = "import torch.distributed, w2vfast.memory as memory; print(memory.rss_bytes())"
+    alone = int(subprocess.run([sys.executable, "-c", rss], capture_output=True, text=True, check=True).stdout)
+    options = ["--parallel", "dimension", "--min-count", "1", "--epochs", "1", "--workers", "1", "--json"]
+    command = ["-m", "w2vfast.train", text, "-o", tmp_path / "v.bin", "--vector-size", size, *options]
+    for count in (2, 4):
+        job = torchrun(count, *command)
+        assert job.returncode == 0, job.stderr
+        account = json.loads(job.stdout)
+        assert account["vocabulary_size"] == words
+        tables = 2 * words * size * 4 // count
+        assert account["peak_rss_bytes"] - alone < tables + 4 * tokens + 100e6
 
 
 @pytest.mark.slow

@@ -49,6 +49,8 @@ from w2vfast.tokens import TokenStore
 from w2vfast.vectors import BLOCK_ROWS
 from w2vfast.vocab import Vocab, read_vocab, save_vocab
 
+BLOCK_VALUES = 1 << 19  # that rank 0 gathers at a time: a writer holds them some times over
+
 
 @dataclass
 class TrainResult:
@@ -97,7 +99,8 @@ class TrainResult:
                 return
 
             def stream() -> VectorStream:
-                spans = [(start, min(start + BLOCK_ROWS, len(words))) for start in range(0, len(words), BLOCK_ROWS)]
+                step = max(1, min(BLOCK_ROWS, BLOCK_VALUES // size))
+                spans = [(start, min(start + step, len(words))) for start in range(0, len(words), step)]
                 blocks = ((words[start:stop], rows(start, stop)) for start, stop in spans)
                 return VectorStream(len(words), size, blocks, self.vocab.counts)
 

@@ -4,7 +4,7 @@ Integers are int64 throughout: products of 32-bit words wrap around 2^64 without
 Everything is made for a group of chunks at once (step.py bounds it to a million positions).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -80,6 +80,19 @@ def plan_tokens(
     start = first[tile_chunk] + ordinal * job.tile
     stop = torch.minimum(start + job.tile, (first + per_chunk)[tile_chunk])
     return GroupPlan(positions[kept], word[kept], radius[kept], sentence[kept], start, stop, tile_chunk, ordinal)
+
+
+def joined(parts: list[tuple[int, GroupPlan]]) -> GroupPlan:
+    """Return the plan of a group made of plans of its parts, each with the place of its first chunk in the group."""
+    if len(parts) == 1:
+        return parts[0][1]
+    moved, kept, sentences = [], 0, 0
+    for first, part in parts:
+        shifts = {"sentence": sentences, "tile_start": kept, "tile_stop": kept, "tile_chunk": first}
+        moved.append(replace(part, **{name: getattr(part, name) + by for name, by in shifts.items()}))
+        kept += len(part.words)
+        sentences += int(part.sentence[-1]) + 1 if len(part.sentence) else 0
+    return GroupPlan(*(torch.cat([getattr(part, field.name) for part in moved]) for field in fields(GroupPlan)))
 
 
 class Noise:

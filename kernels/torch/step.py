@@ -20,6 +20,7 @@ from torch.nn.functional import embedding
 from w2vfast.kernels import contract
 from w2vfast.kernels.contract import ChunkPlan, FixedOut, Job, Mined, Mining, StepResult, Unsupported, Visit
 from w2vfast.kernels.levels import levels_of
+from w2vfast.kernels.mapped import release
 from w2vfast.kernels.torch import mining
 from w2vfast.kernels.torch import objectives as objective_files
 from w2vfast.kernels.torch import plan as torch_plan
@@ -27,6 +28,8 @@ from w2vfast.kernels.torch.inputs import Batch, Input, MinedInput, Read, WindowI
 from w2vfast.kernels.torch.objectives import InBlocks
 from w2vfast.kernels.torch.plan import GroupPlan
 from w2vfast.kernels.torch.teacher import SoftLabels
+
+PLANNED = 1 << 16  # positions at a time: of a whole group they would take 70 MB
 
 
 def unavailable_reason() -> str | None:
@@ -182,9 +185,18 @@ class TorchStep:
             self._snapshot = snapshot
 
     def _plan(self, chunks: NDArray[np.int64], draw_epoch: int) -> GroupPlan:
+        """Return the plan of a group of chunks, on the CPU made of a few at a time: most of its numbers are dropped."""
+        few = len(chunks) if self._device.type != "cpu" else max(1, PLANNED // self._job.chunk_size)
+        starts = range(0, len(chunks), max(few, 1))
+        return torch_plan.joined(
+            [(start, self._plan_some(chunks[start : start + few], draw_epoch)) for start in starts]
+        )
+
+    def _plan_some(self, chunks: NDArray[np.int64], draw_epoch: int) -> GroupPlan:
         job, size, tokens = self._job, self._job.chunk_size, self._tokens
         spans = [(c * size, min((c + 1) * size, len(tokens))) for c in chunks.tolist()]
         ids = np.concatenate([tokens[start:stop] for start, stop in spans])
+        release(tokens)
         positions = np.concatenate([np.arange(start, stop) for start, stop in spans])
         place = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans])
         arrays = (ids.astype(np.int64), positions, place)
