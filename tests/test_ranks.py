@@ -227,6 +227,7 @@ def test_a_rank_holds_its_dimensions_and_little_more(tmp_path):
     rss = "import torch.distributed, w2vfast.memory as memory; print(memory.rss_bytes())"
     alone = int(subprocess.run([sys.executable, "-c", rss], capture_output=True, text=True, check=True).stdout)
     options = ["--parallel", "dimension", "--min-count", "1", "--epochs", "1", "--workers", "1", "--json"]
+    options += ["--tokens-in-flight", "1024"]
     command = ["-m", "w2vfast.train", text, "-o", tmp_path / "v.bin", "--vector-size", size, *options]
     for count in (2, 4):
         job = torchrun(count, *command)
