@@ -30,7 +30,19 @@ LAYERS = [
     *("formats.keyed_vectors", "formats.safetensors", "formats", "convert", "compress", "postprocess"),
     *("predictions", "model_file", "teachers"),
     *("plan", "tiles", "backends", "classes", "targets", "objectives", "jobs", "room", "prediction"),
-    *("kept_scan", "run", "exchange", "dimension", "scoring", "checkpoint", "trainer", "account", "screen", "demo", "train"),
+    *(
+        "kept_scan",
+        "run",
+        "exchange",
+        "dimension",
+        "scoring",
+        "checkpoint",
+        "trainer",
+        "account",
+        "screen",
+        "demo",
+        "train",
+    ),
     *("gensim_corpus", "gensim_vectors", "gensim_epoch", "gensim_bridge", "gensim_checkpoints", "model", "__init__"),
 ]
 
