@@ -41,6 +41,7 @@ typedef float VecUnaligned __attribute__((vector_size(LANES * 4), aligned(4), ma
 typedef int32_t IVecUnaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 #define W2V_INLINE inline __attribute__((always_inline))
+#define W2V_INLINE_BODY __attribute__((always_inline))  // of a lambda
 
 // Fetches a cache line into the second level for writing, so that no other core needs to be asked for it again.
 // Processors before 2014 lack the instruction and take it for none, and the compiler leaves the intent away unless told.
@@ -102,6 +103,7 @@ W2V_INLINE Vec first_lanes(Vec x, int count) {
 // The first `count` < LANES floats at `p`, and 0 in the other lanes; nothing beyond them is read or, below, written.
 W2V_INLINE Vec load_first(const float *p, int count) {
 #if defined(__AVX512F__)
+    if (count == 4) return reinterpret_cast<Vec>(_mm512_zextps128_ps512(_mm_loadu_ps(p)));  // of 100: touches one line less
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
 #elif defined(__AVX__)
     static constexpr int32_t MASKS[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -128,6 +130,7 @@ W2V_INLINE void store_vectors(float *row, int v, const Vec (&x)[VECTORS]) {
 
 W2V_INLINE void store_first(float *p, Vec x, int count) {
 #if defined(__AVX512F__)
+    if (count == 4) return _mm_storeu_ps(p, _mm512_castps512_ps128(reinterpret_cast<__m512>(x)));
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), x);
 #else
     int i = 0;

@@ -15,13 +15,25 @@ namespace w2v {
 
 // Columns of an objective that steps some rows of W_out by itself, in
 //     float step_groups(Workspace &, const Tile &, Ahead &)
-// which adds to `step_left` and returns their loss. None of those rows is a column of the tile.
-struct GroupedColumns {};
+// which adds to `step_left` and returns their loss. None of those rows is a column of the tile. Where it begins the rows, it
+// writes `step_left`, of which nothing is there yet.
+struct GroupedColumns {
+    bool begins_rows() const { return false; }
+};
 
 // Columns whose labels a job's teacher makes soft, with
 //     const float *shared_weights(Workspace &, const Tile &, int row)
 // which are what the row's shared pairs weigh, [shared] in whole vectors, once there are gradients.
 struct TaughtColumns {};
+
+template <class Columns>
+bool begins_rows(const Columns &columns) {
+    if constexpr (std::is_base_of_v<GroupedColumns, Columns>) {
+        return columns.begins_rows();
+    } else {
+        return false;
+    }
+}
 
 // Adds to W_out what the rows teach their columns; gradients stand where the scores stood.
 inline void update_columns(Workspace &w, const Tile &tile, Ahead &ahead) {
@@ -70,7 +82,7 @@ inline float tile_step(
         if (lesson) loss += lesson->soften(w, tile, weights);
     }
 
-    step_rows(w, tile, ahead);
+    if (!begins_rows(columns)) step_rows(w, tile, ahead);
     const float *g = w.own_score.data();
     for (int s = 0, p = 0; own.count > 0 && s < own.segments; p = own.segment_end[s++]) {
         const auto weight = [&](int i) { return g[p + i]; };

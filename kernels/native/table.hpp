@@ -126,6 +126,9 @@ class Table {
         return step_scale_ ? scale * step_scale_[id] : scale;
     }
 
+    // Whether rows of one weight may have different ones.
+    bool scales_vary() const { return static_weight_ || step_scale_; }
+
     // Adds changes of one row, whose weights sum to `weight`, scaled as if they were one step. `sum` has room for a row.
     W2V_INLINE void add_all(int32_t id, const Link *first, float weight, Buffer &sum) {
         const float own = step_scale_ ? step_scale_[id] : 1.0f;

@@ -178,6 +178,7 @@ class Ahead {
         }
     }
 
+    int left() const { return rows_ - at_; }
     void finish() { tick(rows_); }
 
   private:
