@@ -3,7 +3,7 @@
 A model, cruder than a simulator: an instruction issues when its registers and predicates are ready, one a cycle; what
 it writes is ready after a latency of its kind; a barrier waits `BARRIER` cycles, for the other warps are as far; the
 load-store unit takes a 128-bit access of a warp in four cycles, the tensor cores a product in eight. Loads are told
-apart by the function that they are in: pass 1 reads rows from memory, pass 2 reads them again from the caches.
+apart by the function that they are in: pass 1 reads rows first, pass 2 reads them again from the caches.
 
 benchmarks/gpu_model.py says how often loops run, and puts the cycles beside the other ceilings.
 """
@@ -61,7 +61,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Cycles of a load that memory answers, and of one that level 2 answers."""
+    """Cycles of a load of pass 1's rows (memory's, or level 2's where they are prefetched), and of one from level 2."""
 
     memory: float
     level2: float

@@ -17,7 +17,7 @@ are used where they are). All go to one folder (--out, gpu_results by default):
     parity      against the float64 reference, in all that is timed: precisions, modes, D, T, static weights, masks; and
                 with all programs at once that no addition is lost. A mode that fails is not timed
     ceilings    bytes/s that PyTorch's own kernels gather and add rows with
-    sweep       trained tokens/s of made-up tokens over D, T, N, warps, registers, block_d, stages, programs
+    sweep       trained tokens/s of made-up tokens over D, T, N, warps, registers, block_d, stages, prefetch, programs
     train       one epoch of a text, D = 128 and 300: where its seconds go
     quality     three seeds of five epochs at D = 100 in both modes
 
@@ -304,9 +304,11 @@ def zipf_job(mode: str, tile: int, in_flight: int, scale: Scale) -> Job:
 # Changes of the default, those first that say most; `tile`, `negatives`, `in_flight`, `D` and fields of Tuning.
 CHANGES: tuple[dict[str, Any], ...] = (
     {},
-    {"tile": 16, "max_registers": 128},
     {"tile": 16},
+    {"tile": 32},
     {"tile": 64},
+    {"prefetch": False},
+    {"tile": 16, "short_registers": 255},
     {"max_registers": 168},
     {"num_warps": 8, "max_registers": 128},
     {"num_warps": 8},
@@ -316,7 +318,8 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"num_stages": 3},
     {"negatives": 16},
     {"negatives": 64},
-    {"tile": 16, "max_registers": 128, "D": 300},
+    {"tile": 16, "D": 300},
+    {"prefetch": False, "D": 300},
     {"num_warps": 8, "block_d": 64, "D": 300},
 )
 
@@ -332,7 +335,7 @@ def sweep_cases(scale: Scale, failed: set[str]) -> Iterator[Case]:
     """Yield the timings."""
     for change in sweep_changes(scale):
         for mode in MODES:
-            if mode in failed:
+            if mode in failed or change == {"tile": default_tile(mode, scale)}:
                 continue
             name = " ".join([mode, *(f"{key}={value}" for key, value in change.items())])
             yield name, functools.partial(time_kernel, mode, change, scale)
@@ -344,7 +347,7 @@ def time_kernel(mode: str, change: dict[str, Any], scale: Scale) -> Row:
     from w2vfast.kernels.triton import step as triton_step
 
     tuned = {key: value for key, value in change.items() if key not in ("tile", "negatives", "in_flight", "D")}
-    tile, size = change.get("tile", tiles.TILE["triton"]), change.get("D", scale.sizes[0])
+    tile, size = change.get("tile", default_tile(mode, scale)), change.get("D", scale.sizes[0])
     negatives = change.get("negatives", tiles.LEAST_NEGATIVES[mode])
     job = zipf_job(mode, tile, change.get("in_flight", tiles.MOST_IN_FLIGHT_GPU), scale)
     w_in = plan.initial_vectors(scale.words, size, 1)
@@ -363,7 +366,7 @@ def time_kernel(mode: str, change: dict[str, Any], scale: Scale) -> Row:
         "shared_negatives": negatives,
         "tokens_in_flight": step.programs * tile,
         "programs": step.programs,
-        **{name: getattr(chosen, name) for name in ("num_warps", "max_registers", "block_d", "num_stages")},
+        **{name: getattr(chosen, name) for name in ("num_warps", "max_registers", "block_d", "num_stages", "prefetch")},
         "registers": getattr(step.compiled, "n_regs", None),
         "spilled_bytes": getattr(step.compiled, "n_spills", None),
         "setup_seconds": setup,
@@ -375,6 +378,14 @@ def time_kernel(mode: str, change: dict[str, Any], scale: Scale) -> Row:
         "slowest": trained / max(taken),
         "fastest": trained / min(taken),
     }
+
+
+def default_tile(mode: str, scale: Scale) -> int:
+    """Return T as training has it by default on this GPU."""
+    from w2vfast.kernels.triton import config as triton_config
+
+    short = mode == "cbow" and triton_config.tuning(capability(scale)).short_tiles
+    return tiles.SHORT_TILE if short else tiles.TILE["triton"]
 
 
 def capability(scale: Scale) -> int | None:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import cycles
 import triton_aot
@@ -38,6 +39,7 @@ class Gpu:
     memory: float  # bytes/s
     level2: float  # bytes/s, reads
     processors: int
+    shared: int  # bytes of a processor
     clock: float  # Hz
     tf32: float  # dense multiply-adds/s, without sparsity
     memory_latency: float  # cycles, under load
@@ -45,9 +47,9 @@ class Gpu:
 
 
 GPUS = (
-    Gpu("H100 SXM", "90", 3.35e12, 5.5e12, 132, 1.70e9, 247e12, 750, 280),
-    Gpu("A100 SXM", "80", 2.04e12, 4.0e12, 108, 1.41e9, 78e12, 600, 250),
-    Gpu("RTX 4090", "89", 1.01e12, 4.0e12, 128, 2.50e9, 41e12, 900, 300),
+    Gpu("H100 SXM", "90", 3.35e12, 5.5e12, 132, 228 << 10, 1.70e9, 247e12, 750, 280),
+    Gpu("A100 SXM", "80", 2.04e12, 4.0e12, 108, 164 << 10, 1.41e9, 78e12, 600, 250),
+    Gpu("RTX 4090", "89", 1.01e12, 4.0e12, 128, 100 << 10, 2.50e9, 41e12, 900, 300),
 )
 # Assumptions: what a kernel of gathers and reductions reaches of a ceiling.
 MEMORY_SHARE = 0.80
@@ -62,6 +64,8 @@ class Prediction:
     gpu: str
     mode: str
     vector_size: int
+    tile: int
+    shared_words: int
     programs: int
     row_moves: float
     bytes_a_token: float
@@ -105,6 +109,8 @@ def trips_of(configuration: Configuration, code: Code) -> Callable[[Loop], tuple
     def trips(loop: Loop) -> tuple[int, ...]:
         if has(loop, "HMMA"):
             return (updates, max(blocks, halo_blocks)) if has(loop, "RED") else (int(c["GROUPS"]), steps, halo_blocks)
+        if has(loop, "CCTL"):  # prefetches of entries
+            return (-(-entries // int(c["BLOCK_E"])),)
         if loop.inner:  # entries, each block of them against all
             return (-(-entries // int(c["BLOCK_E"])), -(-entries // int(c["BLOCK_C"])))
         if has(loop, r"MUFU\.EX2"):  # over the targets' columns, then over those drawn
@@ -146,18 +152,25 @@ def instructions_a_tile(configuration: Configuration, code: str) -> float:
     return of_chunk / tiles + own(tile) + straight + sum(run(loop, trips(loop)) for loop in phases)
 
 
+def latencies_of(gpu: Gpu, constants: dict[str, Any]) -> cycles.Latencies:
+    """Return what pass 1 waits for rows: level 2 where they were asked for in the tile before."""
+    first = gpu.level2_latency if constants["PREFETCH"] else gpu.memory_latency
+    return cycles.Latencies(first, gpu.level2_latency)
+
+
 def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
     """Return the prediction of a mode's default configuration on a GPU."""
-    tile, negatives, window = triton_aot.DEFAULT[mode]
+    tile, negatives, window = triton_aot.default(gpu.arch)[mode]
     configuration = Configuration(mode, triton_aot.NS, gpu.arch, vector_size, tile, negatives, window, "tf32")
     config, c = triton_aot.launch_of(configuration), triton_aot.launch_of(configuration).constants
-    usage, code = triton_aot.disassemble(triton_aot.compile_kernel(configuration))
+    compiled = triton_aot.compile_kernel(configuration)
+    usage, code = triton_aot.disassemble(compiled)
     registers = re.search(r"REG:(\d+)", usage)
     assert registers is not None
     threads = 32 * int(config.options["num_warps"])
     resident = resident_programs(
-        gpu.processors, REGISTERS_A_PROCESSOR, 100 << 10, THREADS_A_PROCESSOR,
-        of_thread=int(registers[1]), of_program=8192, warps=threads // 32,
+        gpu.processors, REGISTERS_A_PROCESSOR, gpu.shared, THREADS_A_PROCESSOR,
+        of_thread=int(registers[1]), of_program=compiled.metadata.shared, warps=threads // 32,
     )  # fmt: skip
     programs = min(resident, IN_FLIGHT // tile)
 
@@ -180,8 +193,7 @@ def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
     multiply_adds = block_t * padded * ((repeats + 2) * columns + 3 * halo) / tile
     issued = instructions_a_tile(configuration, code) * warps / tile
     read = cycles.read(code)
-    latencies = cycles.Latencies(gpu.memory_latency, gpu.level2_latency)
-    phases = cycles.tile(read, trips_of(configuration, read), latencies).values()
+    phases = cycles.tile(read, trips_of(configuration, read), latencies_of(gpu, c)).values()
     alone = sum(phase.cycles for phase in phases)
     # Of the warps of a scheduler one issues at a time: where all are as far, a warp waits for the others' instructions.
     beside = programs / gpu.processors * warps / SCHEDULERS - 1
@@ -197,8 +209,8 @@ def predict(gpu: Gpu, mode: str, vector_size: int) -> Prediction:
     bound = min(bounds, key=lambda name: bounds[name])
     floor = gpu.memory / (row_moves * row)
     return Prediction(
-        gpu.name, mode, vector_size, programs, row_moves, row_moves * row, issued, multiply_adds, alone, contended,
-        floor, **bounds, predicted=bounds[bound], share_of_floor=bounds[bound] / floor, bound=bound,
+        gpu.name, mode, vector_size, tile, negatives, programs, row_moves, row_moves * row, issued, multiply_adds,
+        alone, contended, floor, **bounds, predicted=bounds[bound], share_of_floor=bounds[bound] / floor, bound=bound,
     )  # fmt: skip
 
 
@@ -207,15 +219,15 @@ def print_phases() -> None:
     gpu = GPUS[0]
     for mode in ("sg", "cbow"):
         for size in (128, 300):
-            tile, negatives, window = triton_aot.DEFAULT[mode]
+            tile, negatives, window = triton_aot.default(gpu.arch)[mode]
             configuration = Configuration(mode, triton_aot.NS, gpu.arch, size, tile, negatives, window, "tf32")
             _, text = triton_aot.disassemble(triton_aot.compile_kernel(configuration))
             code = cycles.read(text)
-            latencies = cycles.Latencies(gpu.memory_latency, gpu.level2_latency)
+            latencies = latencies_of(gpu, triton_aot.launch_of(configuration).constants)
             phases = cycles.tile(code, trips_of(configuration, code), latencies)
             total = sum(phase.cycles for phase in phases.values())
             print(
-                f"{mode} D={size}: {total:.0f} cycles a tile, {instructions_a_tile(configuration, text):.0f} "
+                f"{mode} T={tile} D={size}: {total:.0f} cycles a tile, {instructions_a_tile(configuration, text):.0f} "
                 "instructions a warp, the plan's share included"
             )
             for name, phase in phases.items():
@@ -238,17 +250,17 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps({"prediction": [asdict(row) for row in rows]}, indent=1))
         return 0
-    print("PREDICTION, not a measurement: million trained tokens/s, T = 32, N = 32 (CBOW 16), W = 5, tf32")
+    print("PREDICTION, not a measurement: million trained tokens/s, the default T and N, W = 5, tf32")
     print(
-        f"{'GPU':9} {'mode':4} {'D':>3} {'predicted':>9} {'of floor':>8} {'bound by':>10} | each ceiling alone:"
-        f" {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} | cycles a tile, "
-        "contended; warp instr./token"
+        f"{'GPU':9} {'mode':4} {'D':>3} {'T':>2} {'N':>2} {'predicted':>9} {'of floor':>8} {'bound by':>10} "
+        f"| each ceiling alone: {'memory':>7} {'level2':>7} {'reduc.':>7} {'matrix':>7} {'issue':>7} {'latency':>7} "
+        "| cycles a tile, contended; warp instr./token"
     )
     for row in rows:
         ceilings = (row.memory, row.level2, row.reductions, row.matrix, row.issue, row.latency)
         print(
-            f"{row.gpu:9} {row.mode:4} {row.vector_size:3} {row.predicted / 1e6:9.0f} {row.share_of_floor:8.0%} "
-            f"{row.bound:>10} | {'':19} "
+            f"{row.gpu:9} {row.mode:4} {row.vector_size:3} {row.tile:2} {row.shared_words:2} "
+            f"{row.predicted / 1e6:9.0f} {row.share_of_floor:8.0%} {row.bound:>10} | {'':19} "
             + " ".join(f"{value / 1e6:7.0f}" for value in ceilings)
             + f" | {row.cycles_a_tile:7.0f} {row.contended_cycles:7.0f} {row.instructions_a_token:6.0f}"
         )

@@ -57,30 +57,38 @@ NVIDIA = ("80", "86", "89", "90")
 MODES = ("sg", "cbow")
 # (T, N, W) that tiles.py chooses: by default, below a million tokens, from window 8 on, and for --preset fast.
 DEFAULT = {"sg": (32, 32, 5), "cbow": (32, 16, 5)}
+SHORT = DEFAULT | {"cbow": (16, 16, 5)}  # where config.py says short_tiles
 SMALL = {"sg": (32, 64, 5), "cbow": (32, 64, 5)}
 WIDE = {"sg": (16, 64, 10), "cbow": (32, 64, 10)}
 FAST = {"sg": (64, 16, 5), "cbow": (64, 8, 5)}
+
+
+def default(arch: str) -> dict[str, tuple[int, int, int]]:
+    """Return what tiles.py chooses by default on an architecture, by mode."""
+    return SHORT if arch.isdigit() and tuning(int(arch)).short_tiles else DEFAULT
+
+
 # Tests compile them all. D changes strides and masks, hardly the registers; 8.6 and 8.9 are twins.
 NS, NCE, SAMPLED = "negative-sampling", "nce", "sampled-softmax"
 SHIPPED = [
     *(
-        Configuration(mode, NS, arch, D, *DEFAULT[mode], "tf32")
+        Configuration(mode, NS, arch, D, *default(arch)[mode], "tf32")
         for arch in NVIDIA
         for D in (100, 300)
         for mode in MODES
     ),
-    *(Configuration(mode, NS, arch, 128, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, NS, arch, 128, *default(arch)[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, NS, arch, 100, *SMALL[mode], "tf32") for arch in NVIDIA for mode in MODES),
     *(Configuration(mode, NS, arch, 100, *WIDE[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, NS, arch, 100, *FAST[mode], "tf32") for arch in ("80", "90") for mode in MODES),
-    *(Configuration(mode, NCE, arch, 100, *DEFAULT[mode], "tf32") for arch in ("80", "90") for mode in MODES),
+    *(Configuration(mode, NCE, arch, 100, *default(arch)[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, SAMPLED, arch, 100, *SMALL[mode], "tf32") for arch in ("80", "90") for mode in MODES),
     *(Configuration(mode, SAMPLED, "90", 100, *FAST[mode], "tf32") for mode in MODES),
     # Blackwell: data centres' and consumers'.
-    *(Configuration(mode, NS, arch, 128, *DEFAULT[mode], "tf32") for arch in ("100", "120") for mode in MODES),
+    *(Configuration(mode, NS, arch, 128, *default(arch)[mode], "tf32") for arch in ("100", "120") for mode in MODES),
     *(Configuration(mode, NS, "120", 100, *FAST[mode], "tf32") for mode in MODES),
     # Parity is checked in ieee; AMD is compiled, and run by nobody yet.
-    *(Configuration(mode, NS, "90", 100, *DEFAULT[mode], "ieee") for mode in MODES),
+    *(Configuration(mode, NS, "90", 100, *SHORT[mode], "ieee") for mode in MODES),
     *(Configuration(mode, NS, "gfx942", 100, *DEFAULT[mode], "tf32") for mode in MODES),
 ]
 
@@ -244,7 +252,7 @@ def swept() -> list[tuple[Configuration, Tuned]]:
     for change in gpu.sweep_changes(gpu.FULL):
         tuned = tuple((k, v) for k, v in change.items() if k not in ("tile", "negatives", "in_flight", "D"))
         for mode in MODES:
-            size, tile = change.get("D", gpu.FULL.sizes[0]), change.get("tile", tiles.TILE["triton"])
+            size, tile = change.get("D", gpu.FULL.sizes[0]), change.get("tile", default("90")[mode][0])
             negatives = change.get("negatives", tiles.LEAST_NEGATIVES[mode])
             found[Configuration(mode, NS, "90", size, tile, negatives, 5, "tf32"), tuned] = None
     return list(found)

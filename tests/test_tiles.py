@@ -79,6 +79,16 @@ def test_the_lump_stays_bounded(mode, backend, window, negative, alpha):
     assert settings.shared_negatives % 16 == 0
 
 
+def test_cbow_has_short_tiles_where_a_gpu_is_faster_so():
+    def tile(**options):
+        return choose(Config(**options), "triton", "cuda", short_tiles=True).tile
+
+    assert tile(mode="cbow") == tile(mode="cbow", objective="nce") == 16
+    assert tile() == tile(mode="cbow", shared_negatives=32) == tile(mode="cbow", window=10) == 32
+    assert tile(mode="cbow", tile=64) == tile(mode="cbow", preset="fast") == 64
+    assert choose(Config(mode="cbow"), "triton", "cuda").tile == 32
+
+
 def test_small_corpora_share_more_negatives():
     """Few tokens, or a long text of few words."""
     for small in (choose(Config(), vocabulary=1999), choose(Config(mode="cbow"), vocabulary=889)):

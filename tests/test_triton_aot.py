@@ -19,6 +19,7 @@ import pytest
 
 from w2vfast import tiles
 from w2vfast.config import Config
+from w2vfast.kernels.triton.config import tuning
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "tests" / "data" / "triton_resources.csv"
@@ -27,7 +28,7 @@ BLACKWELL = ("100", "120")
 # Those that a machine may have beside the one that is installed here; one of them may be that.
 VERSIONS = ("3.4.0", "3.6.0", "3.9.0")
 # Local loads and stores of a kernel, at most, under versions whose compiler allots registers less well.
-SPILLS_OF_OLD = {"3.4.0": 9}
+SPILLS_OF_OLD = {"3.4.0": 11}
 pytestmark = pytest.mark.slow  # some 100 compilations
 
 if importlib.util.find_spec("triton") is None:
@@ -77,6 +78,7 @@ def test_every_version_dispatches_and_adds_by_vectors(version):
         # Two programs a multiprocessor of the 132, and one compiled kernel for all epochs, places and groups.
         assert (ours["programs"], ours["variants"], ours["spilled_bytes"]) == (264, 1, 0), ours
         assert ours["vector_additions"] == ours["additions"] > 0
+        assert ours["prefetches"] > 0
         # G takes the place of S: each thread writes what it has read, and no other thread's, by one layout for both.
         kinds, layouts = zip(*ours["accesses_of_scores"], strict=True)
         assert set(kinds) == {"load", "store"}
@@ -85,8 +87,9 @@ def test_every_version_dispatches_and_adds_by_vectors(version):
 
 def test_every_version_compiles_what_is_shipped(version):
     """D = 128 and 300 for 9.0, tiles of 32 and 64, 10.0 and 12.0: additions and products as in the installed one."""
-    folder, _ = version
-    chosen = ["sg,negative-sampling,90,128,32,32,5,tf32", "cbow,negative-sampling,90,128,32,16,5,tf32"]
+    folder, name = version
+    T = 32 if name == "3.4.0" else 16  # of CBOW: kernels/triton/step.py has no short tiles there
+    chosen = ["sg,negative-sampling,90,128,32,32,5,tf32", f"cbow,negative-sampling,90,128,{T},16,5,tf32"]
     chosen += ["sg,negative-sampling,90,300,32,32,5,tf32", "sg,negative-sampling,90,100,64,16,5,tf32"]
     chosen += ["sg,negative-sampling,80,100,32,32,5,tf32", "sg,negative-sampling,100,128,32,32,5,tf32"]
     chosen += ["cbow,negative-sampling,120,128,32,16,5,tf32"]
@@ -123,9 +126,11 @@ OPTIONS = {
 def test_what_the_schedule_chooses_is_compiled(compiled, mode, corpus, option):
     options, architectures = OPTIONS[option]
     config = Config(mode=mode, **options)
-    chosen = tiles.choose(config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus], 85_000)
     # Fewer negatives take fewer columns, hence nothing that more of them do not take.
     for arch in architectures:
+        chosen = tiles.choose(
+            config, "triton", "cuda", 3 * CORPORA[corpus], CORPORA[corpus], 85_000, tuning(int(arch)).short_tiles
+        )
         assert any(
             (row["mode"], row["objective"], row["arch"]) == (mode, "negative-sampling", arch)
             and (int(row["tile"]), row["precision"]) == (chosen.tile, "tf32")

@@ -102,6 +102,7 @@ def dispatch(mode, tile):
         "registers": step.compiled.n_regs,
         "spilled_bytes": step.compiled.n_spills,
         "additions": sum(re.match(r"REDG?\b.*F32", name) is not None for name in names),
+        "prefetches": sum(name.startswith("CCTL") for name in names),
         "vector_additions": sum(re.match(r"REDG?\b.*F32x4", name) is not None for name in names),
     }
 

@@ -65,6 +65,11 @@ def precisions(name: str, objective: str) -> tuple[str, ...]:
     return tuple(module_of(name).precisions(objective))
 
 
+def short_tiles(choice: Choice) -> bool:
+    """Return whether a choice's device has four tiles of 16 tokens in flight where it has one and a half of 32."""
+    return choice.name == "triton" and bool(module_of("triton").short_tiles(choice.device))
+
+
 def build_of(name: str) -> str:
     """Return what made a backend's results what they are, as far as it can be told: build and versions."""
     if name == "native":

@@ -220,7 +220,9 @@ class Training:
         if made and made[0] == config and np.array_equal(made[1], counts) and np.array_equal(made[2], keep):
             return made[3]
         trained = expected * float(counts @ keep) / max(float(counts.sum()), 1.0) * config.epochs
-        settings = tiles.choose(config, choice.name, choice.device, trained, expected, len(counts))
+        settings = tiles.choose(
+            config, choice.name, choice.device, trained, expected, len(counts), backends.short_tiles(choice)
+        )
         tree = tree_of(self._model) if self._model.hs else None
         work = jobs.make(tokens, counts, keep, config, settings, tree=tree)
         self._made = config, counts, keep, work

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2vfast import objectives, plan, teachers, tiles
-from w2vfast.backends import Choice
+from w2vfast.backends import Choice, short_tiles
 from w2vfast.config import Config
 from w2vfast.corpus import EncodedCorpus
 from w2vfast.errors import InputError
@@ -50,7 +50,7 @@ def prepare(
     keep = plan.keep_probability(counts, config.sample)
     if settings is None:
         trained = tokens * float(counts @ keep) / float(counts.sum()) * config.epochs / ranks
-        settings = tiles.choose(config, choice.name, choice.device, trained, tokens, len(counts))
+        settings = tiles.choose(config, choice.name, choice.device, trained, tokens, len(counts), short_tiles(choice))
         if ranks > 1 and config.early_negatives is None:  # what ranks lose was measured without
             settings = replace(settings, early_negatives=settings.shared_negatives)
     return make(corpus.tokens, counts, keep, config, settings, corpus.vocab.words)

@@ -37,6 +37,10 @@ class Tuning:
     num_stages: int
     max_registers: int | None  # a thread; None where the compiler takes no bound
     score_blocks: dict[str, dict[int, tuple[ScoreBlock, ...]]]  # by mode and T, rounded up; what `launch` may take
+    short_registers: int | None = None  # a thread, where T is 16 and the columns are at most as many as here
+    short_columns: tuple[tuple[str, int], ...] = ()  # by mode
+    short_tiles: bool = False  # T = 16 is CBOW's default
+    prefetch: bool = True  # of the next tile's rows into level 2, by NVIDIA's instruction
     largest_tile: int | None = None  # T, the longest that compiles, where there is one
 
 
@@ -64,16 +68,30 @@ LONG_TILE = (ScoreBlock(16, 1),)
 #   brings. In pass 2 64: of a product of [32, 32] two warps of four do what the others do, of [32, 64] none.
 # - 4 warps and at most 255 registers: two programs a processor. 168 registers would fit three, and spill on both.
 # - 1 stage: a second one prefetches through shared memory and takes some 20 registers that are not there.
+# - T = 16 fits 128 registers where its columns are few, so four programs a processor hide each other's waits.
 _AMPERE = Tuning(
-    block_d=32, update_d=32, held=4096, num_warps=4, num_stages=1, max_registers=255, score_blocks=SCORE_BLOCKS
+    block_d=32,
+    update_d=32,
+    held=4096,
+    num_warps=4,
+    num_stages=1,
+    max_registers=255,
+    score_blocks=SCORE_BLOCKS,
+    short_registers=128,
+    short_columns=(("cbow", 32),),
 )
 # An addition is one instruction of four columns from 9.0 on, and takes four addresses before: twice the columns a step
 # spill there, and take more shared memory than 8.6 and 12.0 have for two programs.
-_HOPPER = replace(_AMPERE, update_d=64)
-# On 8.0 holding G spills 2 instructions, and five blocks of CBOW's columns at T = 64 spill 8.
-_A100_BLOCKS = SCORE_BLOCKS | {"cbow": SCORE_BLOCKS["cbow"] | {64: (ScoreBlock(16, 4),)}}
+_DATA_CENTRE = replace(_AMPERE, short_columns=(("sg", 64), ("cbow", 32)), short_tiles=True)
+_HOPPER = replace(_DATA_CENTRE, update_d=64)
+# On 8.0 holding G spills 2 instructions, three blocks of skip-gram's columns at T = 64 spill 14, and five of
+# CBOW's 8.
+_A100_BLOCKS = {
+    "sg": SCORE_BLOCKS["sg"] | {64: (ScoreBlock(32, 2),)},
+    "cbow": SCORE_BLOCKS["cbow"] | {64: (ScoreBlock(16, 4),)},
+}
 TUNINGS = {
-    80: replace(_AMPERE, held=0, score_blocks=_A100_BLOCKS),
+    80: replace(_DATA_CENTRE, held=0, score_blocks=_A100_BLOCKS),
     86: _AMPERE,
     90: _HOPPER,
     # Products of 64 rows and more take 10.x's tensor memory, which triton 3.4 to 3.9 allot in no function but the
@@ -81,7 +99,7 @@ TUNINGS = {
     100: replace(_HOPPER, largest_tile=32),
     120: _AMPERE,
 }
-AMD = replace(_AMPERE, max_registers=None)
+AMD = replace(_AMPERE, max_registers=None, short_registers=None, prefetch=False)
 
 
 def tuning(capability: int | None) -> Tuning:
@@ -129,7 +147,7 @@ class Launch:
     @property
     def bytes_a_program(self) -> int:
         """Device memory that each program owns."""
-        return 4 * (self.notes + 3 * self.entries + self.scores)
+        return 4 * (self.notes + 4 * self.entries + self.scores)
 
 
 def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precision: Precision) -> Launch:
@@ -176,15 +194,20 @@ def launch(job: Job, shared_words: int, vector_size: int, chosen: Tuning, precis
         "HELD": chosen.held if precision == "tf32" else 0,
         "BLOCK_E": min(128, _block(columns + halo_blocks * block_h)),
         "BLOCK_P": min(512, _block(job.chunk_size)),
+        "PREFETCH": chosen.prefetch and block_t <= 32,  # longer tiles have no registers left: 14 spills on 8.0
         "PRECISION": precision,
     }
+    registers = chosen.max_registers
+    few = precision == "tf32" and block_t == MIN_BLOCK and columns <= dict(chosen.short_columns).get(job.mode, 0)
+    if few and registers is not None and chosen.short_registers is not None:
+        registers = min(registers, chosen.short_registers)
     return Launch(
         constants=constants,
         runtime={"vector_size": vector_size, "groups": groups, "halo_blocks": halo_blocks},
         options={
             "num_warps": chosen.num_warps,
             "num_stages": chosen.num_stages,
-            **({} if chosen.max_registers is None else {"maxnreg": chosen.max_registers}),
+            **({} if registers is None else {"maxnreg": registers}),
             "enable_fp_fusion": True,  # triton 3.10 turns its default around
         },
         notes=NOTES * job.chunk_size,

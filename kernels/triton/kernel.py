@@ -10,10 +10,11 @@ of the halo in skip-gram and T in CBOW, most of skip-gram's pairs with them weig
 
 s_in and s_out are the row cap's scales: the smaller of what the tile's exact count and the static count allow. Columns
 are worked on in blocks: of BLOCK_S in pass 1, of which PER_GROUP stay in registers while D is walked, of BLOCK_C in the
-rest. Where these are all (GROUPS == 1: every shipped configuration) each row is read twice and added to once: three
-moves where two are distinct. Else V is read once more a group. S and G wait in the program's own memory, in the caches,
-between the passes. Pass 1 asks for a step's rows a step ahead; pass 2 holds G and s_out * G^T while D is walked, where
-they are no more than HELD elements.
+rest. Where these are all (GROUPS == 1: what is shipped, but T = 64 on 8.0) each row is read twice and added to once:
+three moves where two are distinct. Else V is read once more a group. S and G wait in the program's own memory, in the
+caches, between the passes. A tile's entries are noted before pass 2 of the tile before, and with PREFETCH level 2 is
+asked for their rows then. Pass 1 asks for a step's rows a step ahead; pass 2 holds G and s_out * G^T while D is
+walked, where they are no more than HELD elements.
 
 Input side and objective are constants: CBOW, and the function WEIGH. Both compile to what a kernel of their own did.
 
@@ -34,13 +35,15 @@ import triton.language as tl
 
 from w2vfast.kernels.triton.inputs import give_back, make_rows, note_inputs, windows
 from w2vfast.kernels.triton.plan import learning_rate, plan_chunk
-from w2vfast.kernels.triton.tile import add, gather, note_columns, note_scales, scatter
+from w2vfast.kernels.triton.tile import add, gather, note_columns, note_scales, prefetch_rows, scatter
 
 
 @triton.jit(noinline=True)
 def _note_entries(
     ids_ptr,
     weights_ptr,
+    w_in_ptr,
+    w_out_ptr,
     notes_ptr,
     noise_prob_ptr,
     noise_alias_ptr,
@@ -60,10 +63,17 @@ def _note_entries(
     SHARED_AT: tl.constexpr,
     CHUNK: tl.constexpr,
     C: tl.constexpr,
+    INPUTS: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_H: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    D: tl.constexpr,
+    PREFETCH: tl.constexpr,
 ):
-    """Note the words of the columns, and the inputs' words and weights; returns the number of pairs."""
+    """Note the words of the columns, and the inputs' words and weights; returns the number of pairs.
+
+    With PREFETCH level 2 is asked for all their rows.
+    """
     note_columns(
         ids_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile * T - (0 if CBOW else W), tile, kept, chunk,
         draw_epoch, seed, V, columns, T if CBOW else T + 2 * W, SHARED_AT, N,
@@ -73,6 +83,11 @@ def _note_entries(
         T, W, CBOW, WEIGHT_PER_PAIR, CHUNK, BLOCK_T, BLOCK_H,
     )  # fmt: skip
     tl.debug_barrier()
+    if PREFETCH:
+        for start in range(0, columns + INPUTS, BLOCK_E):
+            entry = start + tl.arange(0, BLOCK_E)
+            word = tl.load(ids_ptr + entry, mask=entry < columns + INPUTS, other=-1)
+            prefetch_rows(tl.where(entry < columns, w_out_ptr, w_in_ptr), word, D)
     return pairs
 
 
@@ -297,6 +312,7 @@ def train_kernel(
     HELD: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_P: tl.constexpr,
+    PREFETCH: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """Train on `chunks` chunks; see the module's docstring, and step.py for the arguments."""
@@ -304,7 +320,7 @@ def train_kernel(
     C: tl.constexpr = GROUPS * PER_GROUP * BLOCK_S
     INPUTS: tl.constexpr = HALO_BLOCKS * BLOCK_H
     notes_ptr += program * (NOTES * CHUNK)
-    ids_ptr += program * (C + INPUTS)
+    ids_ptr += program * (2 * (C + INPUTS))
     weights_ptr += program * (C + INPUTS)
     scales_ptr += program * (C + INPUTS)
     scores_ptr += program * (C * BLOCK_T)
@@ -320,30 +336,39 @@ def train_kernel(
             notes_ptr, chunk_tokens_ptr, keep_threshold_ptr, chunk, length, draw_epoch, seed, W, SHRINK, CHUNK, BLOCK_P
         )
         tl.atomic_add(counts_ptr + 2 * program + 1, kept.to(tl.int64), sem="relaxed")
+        first = tl.zeros((), tl.int32)  # a number would make the function another one
+        pairs = _note_entries(
+            ids_ptr, weights_ptr, w_in_ptr, w_out_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, first, kept,
+            chunk.to(tl.int32), draw_epoch, seed, V, columns, halo_blocks,
+            T, N, W, CBOW, WEIGHT_PER_PAIR, SHARED_AT, CHUNK, C, INPUTS, BLOCK_T, BLOCK_H, BLOCK_E, D, PREFETCH,
+        )  # fmt: skip
+        tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
         for tile in range(0, tl.cdiv(kept, T)):
-            pairs = _note_entries(
-                ids_ptr, weights_ptr, notes_ptr, noise_prob_ptr, noise_alias_ptr, tile, kept, chunk.to(tl.int32),
-                draw_epoch, seed, V, columns, halo_blocks,
-                T, N, W, CBOW, WEIGHT_PER_PAIR, SHARED_AT, CHUNK, C, BLOCK_T, BLOCK_H,
-            )  # fmt: skip
+            tile_ids_ptr = ids_ptr + tile % 2 * (C + INPUTS)
             _score(
-                scores_ptr, w_in_ptr, w_out_ptr, ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
+                scores_ptr, w_in_ptr, w_out_ptr, tile_ids_ptr, notes_ptr, tile, kept, vector_size, groups, halo_blocks,
                 D, T, W, CBOW, CBOW_MEAN, CHUNK, C, PER_GROUP, BLOCK_T, BLOCK_S, BLOCK_H, BLOCK_D, PRECISION,
             )  # fmt: skip
             # Only now: pass 1 takes the most registers, and what lives through it comes on top.
             lr = learning_rate(rates_ptr, done, tl.load(notes_ptr + 2 * CHUNK + tile * T))
             loss = WEIGH(
-                scores_ptr, weights_ptr, ids_ptr, notes_ptr, objective_ptr, tile, kept, lr, columns // BLOCK_C,
+                scores_ptr, weights_ptr, tile_ids_ptr, notes_ptr, objective_ptr, tile, kept, lr, columns // BLOCK_C,
                 T, N, W, K, CBOW, MASK, SHARED_AT, CHUNK, BLOCK_T, BLOCK_C,
             )  # fmt: skip
             tl.atomic_add(loss_ptr + program, loss.to(tl.float64), sem="relaxed")
-            tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             note_scales(
-                ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns, lr, cap,
+                tile_ids_ptr, weights_ptr, scales_ptr, out_weight_ptr, in_weight_ptr, columns, lr, cap,
                 INPUTS, HAS_STATIC, BLOCK_C, BLOCK_E,
             )  # fmt: skip
+            # The next tile's, so that its rows come while this one's are added to.
+            pairs = _note_entries(
+                ids_ptr + (tile + 1) % 2 * (C + INPUTS), weights_ptr, w_in_ptr, w_out_ptr, notes_ptr, noise_prob_ptr,
+                noise_alias_ptr, tile + 1, kept, chunk.to(tl.int32), draw_epoch, seed, V, columns, halo_blocks,
+                T, N, W, CBOW, WEIGHT_PER_PAIR, SHARED_AT, CHUNK, C, INPUTS, BLOCK_T, BLOCK_H, BLOCK_E, D, PREFETCH,
+            )  # fmt: skip
+            tl.atomic_add(counts_ptr + 2 * program, pairs.to(tl.int64), sem="relaxed")
             _update(
-                w_in_ptr, w_out_ptr, ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,
+                w_in_ptr, w_out_ptr, tile_ids_ptr, scales_ptr, scores_ptr, notes_ptr, tile, kept, vector_size,
                 columns // BLOCK_C, halo_blocks,
                 D, T, W, CBOW, CBOW_MEAN, CHUNK, C, BLOCK_T, BLOCK_C, BLOCK_H, BLOCK_U, HELD, PRECISION,
             )  # fmt: skip

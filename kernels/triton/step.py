@@ -15,6 +15,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -80,8 +81,7 @@ def _unavailable_on(device: str) -> str | None:
     # Imported last: it takes a second, and a machine without a GPU never needs it.
     import triton
 
-    found = tuple(int(part) for part in triton.__version__.split(".")[:2])
-    if found < LEAST_TRITON:
+    if _triton_version() < LEAST_TRITON:
         return f"triton {triton.__version__} is too old: pip install 'triton>=3.4'"
     return None
 
@@ -120,12 +120,31 @@ def create_step(
             raise Unsupported(f"the triton backend cannot run here: {reason}")
         index = torch.device(device).index
         where = torch.device("cuda", torch.cuda.current_device() if index is None else index)
-        major, minor = torch.cuda.get_device_capability(where)
-        chosen = tuning(10 * major + minor if torch.version.hip is None else None)
+        chosen = _tuning_of(where)
     chosen = tuned or chosen
+    if device == INTERPRETER:
+        chosen = replace(chosen, prefetch=False)  # it has no machine's instructions
     _check_supported(job, chosen)
     products: Precision = "ieee" if precision == "float32" else precision
     return TritonStep(job, w_in, w_out, where, chosen, products, token_memory, stream_tokens)
+
+
+def short_tiles(device: str) -> bool:
+    """Return whether CBOW is faster in tiles of 16 tokens on a device, by the model of benchmarks/gpu_model.py."""
+    return device != INTERPRETER and _tuning_of(torch.device(device)).short_tiles
+
+
+def _tuning_of(device: torch.device) -> Tuning:
+    major, minor = torch.cuda.get_device_capability(device)
+    found = tuning(10 * major + minor if torch.version.hip is None else None)
+    # What fits 128 registers under 3.6 and later spills 70 instructions under 3.4.
+    return found if _triton_version() >= (3, 6) else replace(found, short_registers=None, short_tiles=False)
+
+
+def _triton_version() -> tuple[int, ...]:
+    import triton
+
+    return tuple(int(part) for part in triton.__version__.split(".")[:2])
 
 
 def _check_tables(w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> None:
@@ -303,7 +322,7 @@ class TritonStep:
     def _allocate(self, config: Launch, programs: int) -> None:
         device = self.device
         self._notes = torch.zeros(programs * config.notes, dtype=torch.int32, device=device)
-        self._ids = torch.zeros(programs * config.entries, dtype=torch.int32, device=device)
+        self._ids = torch.zeros(programs * 2 * config.entries, dtype=torch.int32, device=device)
         self._weights = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
         self._scales = torch.zeros(programs * config.entries, dtype=torch.float32, device=device)
         self._scores = torch.zeros(programs * config.scores, dtype=torch.float32, device=device)

@@ -4,7 +4,7 @@ Beside the plan's notes (plan.py) a program owns four more pieces of global memo
 tile's *entries* are the C columns of its scores, the targets' and from SHARED_AT on the shared ones, and then the
 rows of W_in that it changes:
 
-    ids [entries]       int32, the entry's word, or -1 where there is none
+    ids [2, entries]    int32, the entry's word, or -1 where there is none; of a tile and of the next
     weights [entries]   float32, the entry's own weight, lr left out (contract.py, "The row cap")
     scales [entries]    float32, the scale of its step; 0 where there is nothing to add
     scores [C, T]       float32, S and then G, block by block
@@ -30,6 +30,23 @@ def gather(table_ptr, rows, offs_d, D: tl.constexpr):
     """Return the columns `offs_d` of rows [M, BLOCK_D]; 0 where the row is -1."""
     mask = (rows >= 0)[:, None] & (offs_d < D)[None, :]
     return tl.load(row_pointers(table_ptr, rows, offs_d, D), mask=mask, other=0.0)
+
+
+@triton.jit
+def prefetch_rows(table_ptr, rows, D: tl.constexpr):
+    """Ask level 2 for rows [M] of tables [M], a line of 128 bytes at a time; for none where the row is -1."""
+    LINES: tl.constexpr = D // 32 if D % 32 == 0 else D // 32 + 2  # a row that begins within a line ends in one more
+    offs = tl.arange(0, triton.next_power_of_2(LINES)) * 32
+    pointers = table_ptr[:, None] + rows.to(tl.int64)[:, None] * D + tl.minimum(offs, D - 1)[None, :]
+    wanted = (rows >= 0)[:, None] & (offs < 32 * LINES)[None, :]
+    tl.inline_asm_elementwise(
+        "{ .reg .pred p; setp.ne.b32 p, $2, 0; @p prefetch.global.L2 [$1]; mov.b32 $0, 0; }",
+        "=r,l,r",
+        [pointers.to(tl.int64), wanted.to(tl.int32)],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
 
 
 @triton.jit
