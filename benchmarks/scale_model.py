@@ -84,7 +84,7 @@ def check(rows: Sequence[dict[str, str]], vocabulary: int) -> None:
     """Raise ValueError where a measured row's bytes are not those that are counted here."""
     for row in rows:
         ranks, between = int(row["ranks"]), float(row["tokens_between_exchanges"])
-        if ranks > 1:
+        if ranks > 1 and row["corpus"] == rows[0]["corpus"]:
             summed = bytes_of_exchange(vocabulary, int(row["vector_size"]))
             counted = 2 * (ranks - 1) / ranks * summed / between
             # At a run's end all rows are exchanged once.
@@ -101,7 +101,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the predictions; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", help="what benchmarks/scale.py wrote, to hold the count of bytes against")
-    parser.add_argument("--rows-vocabulary", type=int, default=85_569, help="words of the rows' text")
+    parser.add_argument(
+        "--rows-vocabulary",
+        type=int,
+        default=85_569,
+        help="words of the text of the first row, and of others on it: those on another are not counted",
+    )
     parser.add_argument("--vocabulary", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
