@@ -42,6 +42,7 @@ AXES = {
     "workers": (1, 2),
 }
 SENTENCE = 20
+NS = (200, 400, 800, 1600, 3200)  # ticks of the picture
 
 
 def write_text(path: Path, words: int, tokens: int) -> None:
@@ -94,18 +95,21 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
 
     names = {"words": "words, V", "vector_size": "dimensions, D", "window": "window, W", "tokens": "tokens of text"}
     figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained", sharey=True)
-    for axis, place in zip(names, axes, strict=True):
-        others = [name for name in BASE if name not in (axis, *(("tokens",) if axis == "words" else ()))]
+    for (axis, label), place in zip(names.items(), axes, strict=True):
         for mode in ("sg", "cbow"):
             found = sorted(
                 (int(row[axis]), float(row["cpu_ns_per_token"]))
                 for row in rows
-                if row["mode"] == mode and row["corpus"] == "made up" and all(_is_base(row, name) for name in others)
+                if row["mode"] == mode and row["corpus"] == "made up" and _varies(row, axis)
             )
             if found:
                 place.loglog(*zip(*found, strict=True), "o-", ms=4, label={"sg": "skip-gram", "cbow": "CBOW"}[mode])
-        place.set_xlabel(names[axis])
-        place.grid(which="both", alpha=0.2)
+        place.set_xlabel(label)
+        place.set_xticks(AXES[axis], [_short(value) for value in AXES[axis]])
+        place.set_xticks([], minor=True)
+        place.set_yticks(NS, [str(ns) for ns in NS])
+        place.set_yticks([], minor=True)
+        place.grid(alpha=0.2)
         place.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("CPU ns a trained token")
     axes[0].legend(frameon=False)
@@ -114,9 +118,20 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
     plt.close(figure)
 
 
-def _is_base(row: dict[str, str], name: str) -> bool:
-    """Return whether a row has the base's size, up to words that occur by chance."""
-    return abs(int(row[name]) / BASE[name] - 1) < 0.05
+def _varies(row: dict[str, str], axis: str) -> bool:
+    """Return whether a row has the base's sizes but for one; many words need more tokens."""
+    expected = {**BASE, axis: int(row[axis])}
+    if axis == "words":
+        expected["tokens"] = max(BASE["tokens"], 2 * expected["words"])
+    return all(int(row[name]) == value for name, value in expected.items())
+
+
+def _short(number: int) -> str:
+    """Return a number with k or M for its zeros."""
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= unit and number % unit == 0:
+            return f"{number // unit}{letter}"
+    return str(number)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
