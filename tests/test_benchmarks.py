@@ -356,7 +356,7 @@ def test_sizes_are_measured_in_turn_and_drawn(tmp_path, monkeypatch):
     import sizes
 
     monkeypatch.setattr(sizes, "BASE", sizes.BASE | {"words": 300, "tokens": 4000, "vector_size": 8})
-    monkeypatch.setattr(sizes, "AXES", {"words": (300, 3000), "window": (5, 9)})
+    monkeypatch.setattr(sizes, "AXES", sizes.AXES | {"words": (300, 3000), "window": (5, 9)})
     csv_file, plot = tmp_path / "sizes.csv", tmp_path / "sizes.png"
     arguments = ["--axes", "words", "window", "--modes", "cbow", "--repeat", "1", "--csv", csv_file, "--plot", plot]
     assert sizes.main([str(argument) for argument in arguments]) == 0
