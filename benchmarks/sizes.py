@@ -6,9 +6,9 @@
 
 One size varies at a time, the others are 85,000 words (or the text's), D = 100, W = 5 and one worker. A made-up text
 has ids by Zipf's law, p ~ 1 / (rank + 2.7), in sentences of 20 words, and each word at least once. Each row is a
-training run of three epochs in a process of its own: CPU time and clock of training alone over the trained tokens, and the
-process's peak memory, of which the tables are 8 V D bytes. Runs of all sizes take turns, --repeat times, and a row has
-medians.
+training run of three epochs in a process of its own: CPU time and clock of training alone over the trained tokens, and
+the process's peak memory, of which the tables are 8 V D bytes. Runs of all sizes take turns, --repeat times, and a row
+has medians.
 """
 
 import argparse
