@@ -293,6 +293,8 @@ def resumed_dimensions(found, folder):
     config = dataclasses.replace(config, parallel="dimension")
     whole = trainer.train_files([folder / "themed"], config, ranks=found)
     config = dataclasses.replace(config, checkpoint=str(folder / "dimensions"), checkpoint_every=0.1)
+    if found.rank == 1:
+        found.tell_lead("checkpoint-00000001", "{}")  # as a run before may have left it
     advances = 0
 
     def stop():

@@ -92,6 +92,7 @@ def test_every_option_of_config_is_gensims_or_an_extra():
     commands |= {"checkpoint", "checkpoint_every", "resume"}  # a model is saved between its epochs
     commands |= {"alpha_scale", "exchange_every", "parallel", "rank_timeout"}  # of ranks, which torchrun starts
     commands |= {"bits", "buckets"}  # what is saved are levels, or shared rows
+    commands |= {"teacher", "teacher_weight", "teacher_temperature", "teacher_partial"}  # asked by words
     assert set(Config.__dataclass_fields__) <= gensims | set(EXTRAS) | commands
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -214,6 +215,7 @@ class Folder:
         self.ranks = ranks if ranks is not None and ranks.size > 1 else None
         self._rank, self._size = (0, 1) if self.ranks is None else (self.ranks.rank, self.ranks.size)
         self._number = 0  # of the last checkpoint, where ranks must give the same
+        self._run = ""  # what ranks call this run, so that no message of one before is taken for its own
         self._keeper: Keeper | None = None
         self._damaged: set[Path] = set()
 
@@ -303,18 +305,19 @@ class Folder:
                 "corpus": about["corpus"],
             }
             if self.ranks is not None and not self.ranks.leads:
-                self.ranks.tell_lead(path.stem, json.dumps(own))
+                self.ranks.tell_lead(f"{self._run}/{path.stem}", json.dumps(own))
                 return
             content = about | own
             if self.ranks is not None:
-                content["parts"] = [own, *map(json.loads, self.ranks.told(path.stem, stop or threading.Event()))]
+                others = self.ranks.told(f"{self._run}/{path.stem}", stop or threading.Event())
+                content["parts"] = [own, *map(json.loads, others)]
             text = json.dumps({"format": FORMAT, "format_version": VERSION, "sha256": _sum_of(content)} | content)
             write_synced(path, [text.encode()])
         except BaseException as error:
             if self.ranks is not None and not self.ranks.leads:
                 with suppress(OSError):
                     tensors_path.unlink(missing_ok=True)
-                self.ranks.tell_lead(path.stem, "")
+                self.ranks.tell_lead(f"{self._run}/{path.stem}", "")
             else:
                 _remove(path)
             if isinstance(error, OSError):
@@ -349,7 +352,7 @@ class Folder:
         """Raise InputError if not all ranks see the folder, or one cannot write there."""
         probes = [self.path / f".rank-{rank}" for rank in range(ranks.size)]
         try:
-            ranks.objects(None)  # rank 0 has made it
+            self._run = ranks.objects(uuid.uuid4().hex)[0]  # rank 0 has made the folder
             write_synced(probes[ranks.rank], [b"w2vfast"])
         except OSError as error:
             raise self._failed(error) from error
