@@ -2,6 +2,7 @@
 
     python benchmarks/option.py corpus.txt early_negatives 32 16 --seeds 5
     python benchmarks/option.py corpus.txt precision float32 bfloat16 --seeds 3 --set vector_size=300
+    python benchmarks/option.py corpus.txt backend gensim native --set objective=hierarchical-softmax epochs=1
 
 Each run is a process of its own, with one worker. `against_first` are its words a CPU second over those of the first
 value's run with the same seed, just before.
@@ -23,7 +24,7 @@ from w2vfast.eval.quality import MEASURES, quality
 
 DEFAULT_CSV = Path(__file__).with_name("options.csv")
 NAMES = ("mode", "vector_size", "window", "negative", "alpha", "epochs", "workers", "seed", "precision", "tile")
-NAMES += ("shared_negatives", "early_negatives")
+NAMES += ("shared_negatives", "early_negatives", "objective")
 
 
 def parsed(value: str) -> Any:
@@ -49,10 +50,10 @@ def measure(corpus: Path, backend: str, option: str, value: Any, settings: dict[
         "backend": backend,
         "option": option,
         "value": value,
-        **{name: account["settings"][name] for name in NAMES},
+        **{name: account["settings"].get(name, "") for name in NAMES},  # gensim has not all
         "words_per_cpu_second": round(figures.words_per_cpu_second),
         "against_first": "",
-        "loss": round(account["loss_per_epoch"][-1], 5),
+        "loss": round(account["loss_per_epoch"][-1], 5) if account["loss_per_epoch"] else "",
         **{name: "" if scores[name] is None else round(scores[name], 2) for name in MEASURES},
         "machine": machine.processor(),
     }
@@ -74,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         first: dict[str, Any] | None = None
         for value in arguments.values:
             settings = {"mode": "sg", "workers": 1, "epochs": 5} | common | {"seed": seed}
-            row = measure(arguments.corpus, arguments.backend, arguments.option, value, settings)
+            backend = value if arguments.option == "backend" else arguments.backend
+            row = measure(arguments.corpus, backend, arguments.option, value, settings)
             first = first or row
             row["against_first"] = round(row["words_per_cpu_second"] / first["words_per_cpu_second"], 3)
             append(arguments.csv, row)

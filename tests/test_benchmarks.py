@@ -187,6 +187,19 @@ def test_an_options_values_take_turns(themed_file, tmp_path):
     assert out.count("option=early_negatives") == 2
 
 
+def test_backends_take_turns_with_gensim_among_them(themed_file, tmp_path):
+    table = tmp_path / "rows.csv"
+    options = ["--seeds", "1", "--csv", table, "--set", "epochs=1", "objective=hierarchical-softmax", "min_count=1"]
+    run(BENCHMARKS / "option.py", themed_file, "backend", "gensim", "torch", *options)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["backend"], row["objective"]) for row in rows] == [
+        ("gensim", "hierarchical-softmax"),
+        ("torch", "hierarchical-softmax"),
+    ]
+    assert float(rows[1]["against_first"]) > 0 and rows[0]["loss"] == "" != rows[1]["loss"]
+
+
 def test_kernels_are_timed_by_build_and_workers(tmp_path):
     if backends.unavailable_reason("native") is not None:
         pytest.skip("no native backend here")
