@@ -8,6 +8,9 @@ synced and renamed; two generations stay. Nothing in a file is ever run.
 Where ranks train together each writes its tables, rank 1 and on to `checkpoint-N.rank-R.safetensors`, and tells rank 0
 its state and its checksum, by torchrun's store; the .json has those of all. Tables of some dimensions each can be read
 by another number of ranks: each takes its dimensions from the files that have them.
+
+It is past 600 lines since what is in a file, in which order files appear, and who writes them while a run goes on are one
+promise: a checkpoint is whole or not there.
 """
 
 import hashlib

@@ -1,15 +1,16 @@
 // Rows between the shared tables and a tile's own buffers.
 //
-// Data races, of which batches (batch.hpp) have none. The tables are shared by all threads without locks, as in word2vec.c ("Hogwild", Niu et al., NIPS 2011).
-// Threads may read a row in `gather` while another writes it in `scatter`, and two may write one at once. Each access is
-// a plain load or store of 4-byte aligned floats or of whole vectors of them, so what is read is, float by float, some
-// value that was written (x86-64 and aarch64 do not tear an aligned 4-byte part), and at worst an update is lost or half
-// of a row is one update older: noise of the size of one step. No address, size or branch depends on a table's content:
-// row ids come from Job.tokens and the objective's arrays, all read-only and checked before a run, and every row
-// access is cut to the D floats of its row (a row's tail is never written with its neighbour's floats). So no race can
-// touch memory outside the tables, and a NaN in a table stays a NaN. Everything else a worker writes is its own. In the
-// language of the standard the races are undefined; they are confined to `gather` and `scatter`, whose pointers are not
-// marked restrict, and compilers have no licence to do more than reread or split.
+// Data races, of which batches (batch.hpp) have none. The tables are shared by all threads without locks, as in
+// word2vec.c ("Hogwild", Niu et al., NIPS 2011). Threads may read a row in `gather` while another writes it in
+// `scatter` or `add_vectors`, and two may write one at once. Each access is a plain load or store of 4-byte aligned
+// floats or of whole vectors of them, so what is read is, float by float, some value that was written (x86-64 and
+// aarch64 do not tear an aligned 4-byte part), and at worst an update is lost or half of a row is one update older:
+// noise of the size of one step. No address, size or branch depends on a table's content: row ids come from Job.tokens
+// and the objective's arrays, all read-only and checked before a run, and every row access is cut to the D floats of
+// its row (a row's tail is never written with its neighbour's floats). So no race can touch memory outside the tables,
+// and a NaN in a table stays a NaN. Everything else a worker writes is its own. In the language of the standard the
+// races are undefined; they are confined to these three, whose pointers to tables are not marked restrict, and to the
+// nodes of a tree (paths.hpp), and compilers have no licence to do more than reread or split.
 #pragma once
 
 #include <algorithm>

@@ -57,7 +57,10 @@ struct Tile {
     std::vector<int32_t> word, number;  // of the tokens at hand
 
     Tile(const Job &job, const TileShape &shape)
-        : windows(job.window > DIRECT_WINDOW, job.cbow ? shape.tokens : 0, job.cbow ? shape.halo : 0, shape.windows) {
+        : windows(
+              job.window > DIRECT_WINDOW, job.cbow ? shape.tokens : 0, job.cbow ? shape.halo : 0,
+              job.cbow ? shape.windows : 0
+          ) {
         input_id.resize(shape.inputs);
         column_id.resize(shape.columns);
         targets.resize(shape.tokens);

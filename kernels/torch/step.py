@@ -99,7 +99,7 @@ class TorchStep:
         self._teacher = SoftLabels(job.teacher, device, dtype) if job.teacher is not None else None
         whole = isinstance(self._columns, InBlocks) or isinstance(job.objective, FixedOut | Mining)
         if sum_scores is not None and (whole or job.bits is not None or job.teacher is not None):
-            raise Unsupported("softmax, class-softmax, margin, von-mises-fisher bits and teachers need whole rows")
+            raise Unsupported("softmax, class-softmax, margin, von-mises-fisher, bits and teachers need whole rows")
         self._mined: Tensor | None = None  # int64 [V, M]
         if isinstance(job.objective, Mining):
             self.mined = Mined.nothing(job.vocabulary, job.objective)
