@@ -9,8 +9,8 @@ Where ranks train together each writes its tables, rank 1 and on to `checkpoint-
 its state and its checksum, by torchrun's store; the .json has those of all. Tables of some dimensions each can be read
 by another number of ranks: each takes its dimensions from the files that have them.
 
-It is past 600 lines since what is in a file, in which order files appear, and who writes them while a run goes on are one
-promise: a checkpoint is whole or not there.
+It is past 600 lines since what is in a file, in which order files appear, and who writes them while a run goes on are
+one promise: a checkpoint is whole or not there.
 """
 
 import hashlib
